@@ -31,7 +31,7 @@ from windvane.ports.control_store import Deployment, Incident, Tx
 from windvane.usecases.change_deployment import change_deployment
 from windvane.usecases.closed_window import ClosedWindow, Unfit
 from windvane.usecases.monitors import Judged, Monitor, cause_kinds
-from windvane.usecases.moves import MOVES, Moved
+from windvane.usecases.moves import MOVES, Moved, MoveRequest
 from windvane.usecases.open_incident import cause_of, join_incident, leave_incident
 from windvane.usecases.read_model_file import ModelFile
 
@@ -146,7 +146,7 @@ def take_back(
         over = [f for f in ended if f.cause.subject not in asked]
         if not over:
             continue
-        moved = MOVES[name].end(tx, live, over, now, unfit)
+        moved = MOVES[name].end(live, MoveRequest(tx, over, now, unfit))
         live, action = moved.live, moved.action or action
         lines += moved.lines
     return live, lines, action
@@ -179,7 +179,7 @@ def _move(
     for kind in kinds.values():
         mine = [f for f in began if f.cause.kind.name == kind.name]
         for name in choose_moves(kind, responses):
-            moved: Moved = MOVES[name].begin(tx, live, mine, now, unfit)
+            moved: Moved = MOVES[name].begin(live, MoveRequest(tx, mine, now, unfit))
             live, action = moved.live, moved.action or action
             lines += moved.lines
     return live, lines, action

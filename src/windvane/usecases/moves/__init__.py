@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from windvane.core.alerting import Response
-from windvane.usecases.moves.base import Move, Moved
+from windvane.usecases.moves.base import Move, Moved, MoveRequest
 from windvane.usecases.moves.mark_source import MarkSource
 from windvane.usecases.moves.roll_back import RollBack
 from windvane.usecases.moves.stand_in import StandIn
@@ -41,5 +41,6 @@ __all__ = [
     "STAND_IN",
     "TENANT_STAND_IN",
     "Move",
+    "MoveRequest",
     "Moved",
 ]

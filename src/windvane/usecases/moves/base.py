@@ -22,34 +22,29 @@ class Moved:
     action: str = ""
 
 
-class Move(ABC):
-    """One way to act on a model's deployment. To add one: a file here and a line in ``MOVES``.
+@dataclass(frozen=True, slots=True)
+class MoveRequest:
+    """Against which ``findings``, ``now`` (s). ``unfit``: versions that are known to give no
+    answer, with why: none is chosen."""
 
-    ``unfit`` are versions that are known to give no answer, with why: none is chosen."""
+    tx: Tx
+    findings: Sequence[Finding]
+    now: float
+    unfit: Mapping[str, str]
+
+
+class Move(ABC):
+    """One way to act on a model's deployment. To add one: a file here and a line in ``MOVES``."""
 
     name: ClassVar[str]
 
     @abstractmethod
-    def begin(
-        self,
-        tx: Tx,
-        live: Deployment,
-        findings: Sequence[Finding],
-        now: float,
-        unfit: Mapping[str, str],
-    ) -> Moved:
-        """What is done when ``findings`` of one cause began."""
+    def begin(self, live: Deployment, asked: MoveRequest) -> Moved:
+        """What is done when findings of one cause began."""
 
-    def end(
-        self,
-        tx: Tx,
-        live: Deployment,
-        findings: Sequence[Finding],
-        now: float,
-        unfit: Mapping[str, str],
-    ) -> Moved:
-        """What is taken back when ``findings`` ended; nothing by default."""
-        del tx, findings, now, unfit
+    def end(self, live: Deployment, asked: MoveRequest) -> Moved:
+        """What is taken back when findings ended; nothing by default."""
+        del asked
         return Moved(live)
 
 

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from windvane.core.alerting import Finding
-from windvane.ports.control_store import Deployment, Tx
-from windvane.usecases.moves.base import Move, Moved, price
+from windvane.ports.control_store import Deployment
+from windvane.usecases.moves.base import Move, Moved, MoveRequest, price
 
 
 class RollBack(Move):
     name = "roll_back"
 
-    def begin(
-        self,
-        tx: Tx,
-        live: Deployment,
-        findings: Sequence[Finding],
-        now: float,
-        unfit: Mapping[str, str],
-    ) -> Moved:
+    def begin(self, live: Deployment, asked: MoveRequest) -> Moved:
         """To the version before, where there is one and no other rollout is under way."""
-        failed = {f.version for f in findings}
+        failed = {f.version for f in asked.findings}
         if "" not in failed and live.champion not in failed:
             named = " and ".join(sorted(failed))
             line = f"not rolled back: what failed was version {named}, not version {live.champion}"
@@ -32,16 +23,16 @@ class RollBack(Move):
             return Moved(live, (line,))
         if live.previous is None:
             return Moved(live, ("no earlier version to roll back to",))
-        if live.previous in unfit:
-            line = f"not rolled back: version {live.previous} {unfit[live.previous]}"
+        if live.previous in asked.unfit:
+            line = f"not rolled back: version {live.previous} {asked.unfit[live.previous]}"
             return Moved(live, (line,))
-        versions = {v.version: v for v in tx.version_summaries(live.model)}
+        versions = {v.version: v for v in asked.tx.version_summaries(live.model)}
         cost = ""
         if {live.champion, live.previous} <= versions.keys():
             cost = price(versions[live.champion], versions[live.previous])
         out = tuple(sorted({*live.rolled_back, live.champion}))
         fresh = replace(
-            live, champion=live.previous, previous=None, changed_at=now, rolled_back=out
+            live, champion=live.previous, previous=None, changed_at=asked.now, rolled_back=out
         )
         line = f"rolled back from version {live.champion} to version {live.previous}{cost}"
         return Moved(fresh, (line,), "rollback")

@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from windvane.core.alerting import Finding
 from windvane.core.routing import choose_stand_in
-from windvane.ports.control_store import Deployment, Tx, VersionRecord
-from windvane.usecases.moves.base import Move, Moved, price
+from windvane.ports.control_store import Deployment, VersionRecord
+from windvane.usecases.moves.base import Move, Moved, MoveRequest, price
 
 
 class StandIn(Move):
     name = "stand_in"
 
-    def begin(
-        self,
-        tx: Tx,
-        live: Deployment,
-        findings: Sequence[Finding],
-        now: float,
-        unfit: Mapping[str, str],
-    ) -> Moved:
-        del findings
-        versions = {v.version: v for v in tx.version_summaries(live.model)}
+    def begin(self, live: Deployment, asked: MoveRequest) -> Moved:
+        versions = {v.version: v for v in asked.tx.version_summaries(live.model)}
         champion = versions[live.champion]
         broken = set(live.broken_views)
         if not set(champion.views) & broken:
             return Moved(live, (f"version {live.champion} needs none of it",))
         sources = {v: r.views for v, r in versions.items()}
-        chosen, skipped = choose_fit(live, sources, broken, unfit)
+        chosen, skipped = choose_fit(live, sources, broken, asked.unfit)
         names = listed(broken)
-        if chosen is None and live.standing_in in unfit:
+        if chosen is None and live.standing_in in asked.unfit:
             line = f"version {live.champion} answers again, without {names}"
-            fresh = replace(live, standing_in=None, changed_at=now)
+            fresh = replace(live, standing_in=None, changed_at=asked.now)
             return Moved(fresh, (line, *skipped), "revert")
         if chosen is None:
             if skipped:
@@ -48,29 +39,21 @@ class StandIn(Move):
             f"version {chosen}, which {needs(other, broken)}, stands in for version "
             f"{live.champion}{price(champion, other)}"
         )
-        fresh = replace(live, standing_in=chosen, changed_at=now)
+        fresh = replace(live, standing_in=chosen, changed_at=asked.now)
         return Moved(fresh, (line, *skipped), "fall_back")
 
-    def end(
-        self,
-        tx: Tx,
-        live: Deployment,
-        findings: Sequence[Finding],
-        now: float,
-        unfit: Mapping[str, str],
-    ) -> Moved:
-        del findings
+    def end(self, live: Deployment, asked: MoveRequest) -> Moved:
         if live.standing_in is None:
             return Moved(live)
-        versions = {v.version: v for v in tx.version_summaries(live.model)}
+        versions = {v.version: v for v in asked.tx.version_summaries(live.model)}
         broken = set(live.broken_views)
         sources = {v: r.views for v, r in versions.items()}
-        chosen, _ = choose_fit(live, sources, broken, unfit)
+        chosen, _ = choose_fit(live, sources, broken, asked.unfit)
         if chosen == live.standing_in:
             return Moved(live, (f"version {chosen} still stands in for {listed(broken)}",))
         back = chosen or live.champion
         word = "stands in" if chosen else "answers again"
-        fresh = replace(live, standing_in=chosen, changed_at=now)
+        fresh = replace(live, standing_in=chosen, changed_at=asked.now)
         return Moved(fresh, (f"version {back} {word}",), "revert")
 
 

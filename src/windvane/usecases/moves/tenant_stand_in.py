@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from windvane.core.alerting import Finding
 from windvane.ports.control_store import Deployment, Tx
-from windvane.usecases.moves.base import Move, Moved, price
+from windvane.usecases.moves.base import Move, Moved, MoveRequest, price
 from windvane.usecases.moves.stand_in import choose_fit, needs
 
 _MOST_TENANTS = 1_000
@@ -17,36 +16,21 @@ _MOST_TENANTS = 1_000
 class TenantStandIn(Move):
     name = "tenant_stand_in"
 
-    def begin(
-        self,
-        tx: Tx,
-        live: Deployment,
-        findings: Sequence[Finding],
-        now: float,
-        unfit: Mapping[str, str],
-    ) -> Moved:
+    def begin(self, live: Deployment, asked: MoveRequest) -> Moved:
         broken = dict(live.tenant_broken)
-        for finding in findings:
+        for finding in asked.findings:
             tenant = finding.cause.subject
             broken[tenant] = tuple(sorted({*broken.get(tenant, ()), *finding.sources}))
         if len(broken) > _MOST_TENANTS:
             line = f"{len(broken):,} tenants have broken sources, {_MOST_TENANTS:,} at most get a"
             return Moved(live, (f"{line} version of their own: left as is",))
         after = replace(live, tenant_broken=broken)
-        tenants = sorted({f.cause.subject for f in findings})
-        return self._choose(tx, after, tenants, now, unfit)
+        tenants = sorted({f.cause.subject for f in asked.findings})
+        return self._choose(asked.tx, after, tenants, asked.now, asked.unfit)
 
-    def end(
-        self,
-        tx: Tx,
-        live: Deployment,
-        findings: Sequence[Finding],
-        now: float,
-        unfit: Mapping[str, str],
-    ) -> Moved:
-        del tx, unfit
+    def end(self, live: Deployment, asked: MoveRequest) -> Moved:
         broken = dict(live.tenant_broken)
-        for finding in findings:
+        for finding in asked.findings:
             tenant = finding.cause.subject
             # What a tenant sends of several sources is one finding, which ends with the last.
             broken.pop(tenant, None)
@@ -60,7 +44,7 @@ class TenantStandIn(Move):
         lines = tuple(
             f"version {live.standing_in or live.champion} answers tenant {t} again" for t in back
         )
-        return Moved(replace(fresh, changed_at=now), lines, "revert")
+        return Moved(replace(fresh, changed_at=asked.now), lines, "revert")
 
     def _choose(
         self,
