@@ -215,3 +215,40 @@ def test_faults_that_training_had_are_no_less_faults(kind: str, times: int, last
     watcher = Watcher(rows, trained(rows, 1_000, fault=broken).cell, DriftPolicy(500_000.0), 1_000)
     watcher.play(10)
     assert any(alarm.opened for _, alarm in watcher.play(4, fault))
+
+
+def thin_rows(rng: np.random.Generator, kind: str) -> Counts:
+    """A window of one row, of four features with 2% nulls; the first is broken."""
+    layout = layout_of(4)
+    values = rng.standard_normal((1, 4))
+    values[rng.random(values.shape) < 0.02] = np.nan
+    if kind:
+        values[:, 0] = np.nan if kind == "null" else 2.0
+    return layout.count({n: values[:, i] for i, n in enumerate(layout.names)})[0]
+
+
+@pytest.fixture(scope="module")
+def thin() -> tuple[Layout, Cell]:
+    """Four weeks of a row in three minutes, which have no cycle."""
+    rng = np.random.default_rng(12)
+    layout = layout_of(4)
+    past = {START + 180.0 * i: thin_rows(rng, "") for i in range(28 * 480)}
+    return layout, build_baseline(layout, past, 60.0, 14 * 86_400.0, 50).cell
+
+
+@pytest.mark.parametrize("kind", ["null", "stuck"])
+def test_a_total_fault_at_twenty_rows_an_hour_is_told_after_ten_rows(
+    thin: tuple[Layout, Cell], kind: str
+) -> None:
+    layout, cell = thin
+    views = dict.fromkeys(layout.names, "source")
+    how = Watching(layout, views, DriftPolicy(866_880.0), 50, 14 * 86_400.0)
+    for seed in range(5):
+        rng, now, found = np.random.default_rng([13, seed]), cell, 0
+        for i in range(60):
+            start = START + 180.0 * (28 * 480 + i)
+            seen = watch(how, now, thin_rows(rng, kind if i >= 50 else ""), start, start + 60.0, i)
+            now = seen.cell
+            found += sum(a.opened for a in seen.alarms)
+            assert i >= 50 or not found
+        assert found == 1

@@ -137,6 +137,19 @@ class DeltaEventLog:
             self._forced[name] = force_commits(folder, since)
 
     def _commit_table(self, name: str, mine: Sequence[ArrowRows], ends: Mapping[str, int]) -> None:
+        """Whoever rewrites files of the table at that moment may win; then it is done again, from
+        what the table has reached by then."""
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                self._append_to(name, mine, ends)
+            except CommitFailedError:
+                if not tries_left:
+                    raise
+                _log.info("rows of %s were not appended: others rewrote it; trying again", name)
+            else:
+                break
+
+    def _append_to(self, name: str, mine: Sequence[ArrowRows], ends: Mapping[str, int]) -> None:
         table = self._tables.open(name)
         reached = {
             spool: (table.transaction_version(spool) or 0) if table else 0

@@ -37,6 +37,7 @@ _HOURS_OF, _DAYS_OF = slice(0, HOURS), slice(HOURS, SLOTS)
 _MEMORY = 2_000.0  # windows that moments are learned over
 _SLOT_MEMORY = 600.0
 _SLOT_PRIOR = 8.0
+_OF_MEDIANS = np.pi / 2.0  # times that of a mean, for normal values
 _DAY_MEMORY, _DAY_PRIOR = 8.0, 0.5  # days of that name
 _FEW_DAYS = 3  # of the week, by which how they differ is not known
 _FARTHEST = 0.995  # an autoregression that never returns has no level
@@ -106,6 +107,18 @@ class Forecast:
         "seen", "level", "lag0", "lag1", "lag2", "chance", "before", "before2", "ahead",
         "ahead_variance", "ranks",
     )  # fmt: skip
+
+    @classmethod
+    def of_part(cls, whole: Forecast) -> Forecast:
+        """Of a part of what ``whole`` forecasts, with residuals that rank among those of the whole:
+        knows nothing but how hours differ for everyone, shrunk by what few looks make of it. Source
+        of the shrinkage: Efron, *Large-Scale Inference*, 2010, chapter 1."""
+        seen = np.minimum(whole.slots_seen, 1.0)
+        seen[_DAYS_OF] = 0.0
+        differ = _variance_of(whole, _HOURS_OF)
+        real = np.where(differ > 0.0, hour_variance(whole) / np.maximum(differ, 1e-300), 0.0)
+        slots = whole.slots * real * (seen > 0.0)[:, None, None]
+        return replace(cls.empty(len(whole.level), ranked=False), slots=slots, slots_seen=seen)
 
     @property
     def ranked(self) -> Floats:
@@ -229,9 +242,12 @@ def _unknown_of(
 
 def _variance_of_one(held: Forecast, span_s: float) -> Floats:
     """Of the mean of all windows of one hour or day, by how what wanders lasts."""
+    return mean_variance(held, np.full_like(held.lag0, _looks_in(held, span_s)))
+
+
+def _looks_in(held: Forecast, span_s: float) -> float:
     step = float(held.step)
-    looks = max(span_s / step, 1.0) if step > 0.0 else 1.0
-    return mean_variance(held, np.full_like(held.lag0, looks))
+    return max(span_s / step, 1.0) if step > 0.0 else 1.0
 
 
 def _steps(held: Forecast, at: float) -> float:
@@ -309,8 +325,13 @@ def hour_reach(held: Forecast) -> Floats:
 
 
 def hour_variance(held: Forecast) -> Floats:
-    """Variance (axes, MEASURES) of what is usual at the hours that were seen."""
-    return _variance_of(held, _HOURS_OF)
+    """Variance (axes, MEASURES) of what is usual at the hours that were seen, beyond that of the
+    medians of so few looks."""
+    slots = np.count_nonzero(held.slots_seen[_HOURS_OF])
+    looks = np.clip(held.seen, 1.0, _SLOT_MEMORY * max(slots, 1))
+    times = looks / (_looks_in(held, _HOUR_S) * max(slots, 1))
+    noise = _OF_MEDIANS * _variance_of_one(held, _HOUR_S) / times
+    return np.maximum(_variance_of(held, _HOURS_OF) - noise, 0.0)
 
 
 def _variance_of(held: Forecast, slots: slice) -> Floats:

@@ -305,17 +305,15 @@ def _read(
 
 def _fresh(window: ClosedWindow, subject: str, layout: Layout, began: float) -> Cell:
     """A cell that begins: everyone's with what the training data taught."""
+    trained = window.baseline.cell
     if subject != EVERYONE:
         empty = Cell.empty(layout, began)
-        trained = window.baseline.cell.known
-        return replace(
-            empty,
-            forecast=Forecast.empty(len(layout.axes), ranked=False),
-            known=trained if trained.shape == empty.known.shape else empty.known,
-        )
+        if trained.known.shape != empty.known.shape:
+            return replace(empty, forecast=Forecast.empty(len(layout.axes), ranked=False))
+        of_part = Forecast.of_part(trained.forecast)
+        return replace(empty, forecast=of_part, known=trained.known)
     if layout.id != window.layout.id:
         return Cell.empty(layout, began)
-    trained = window.baseline.cell
     if len(trained.forecast.seen) == len(layout.axes):
         return trained
     return Cell.of_past(layout, began, window.baseline.counts)
