@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from scipy.integrate import quad
 
-from windvane.core.rollout import asymptotic_radius, log_staged_evidence
+from windvane.core.statistics import asymptotic_radius, log_staged_evidence
 from windvane.core.verdict import log_conditional_evidence
 
 VALUES: dict[str, Any] = json.loads(

@@ -12,13 +12,14 @@ import pytest
 from inference.harness import CONTRACT, MODEL, Answer, Harness, entry, features, route, run, until
 
 from windvane.core.execution import ALL_CLOSED, Circuit
-from windvane.core.routing import CircuitSpec, RuleStep
+from windvane.core.routing import Arm, CircuitSpec, ModelRoute, RuleStep, choose
 from windvane.core.signature import FeatureSpec, FeatureType
 from windvane.core.task import Contract, TaskSpec
 from windvane.inference.elsewhere import ElsewherePredictor
-from windvane.ports.events import column_values
+from windvane.ports.events import Refused, column_values
 from windvane.ports.runtime import CannotLoad, RuntimeFailed, UnencodableRow
 
+ROLLOUT = "delay/2/9#1"
 RULE = (RuleStep((0.9,), "x", above=500.0), RuleStep((0.1,), "kind", among=("bike",)))
 
 
@@ -66,6 +67,109 @@ def test_without_any_fallback_the_answer_is_503_and_is_recorded_with_its_version
         assert (event.code, event.routed, event.arm, event.key) == (
             "GAT-108", "1", "champion", "acme",
         )  # fmt: skip
+
+    run(story)
+
+
+def canary(**changed: Any) -> ModelRoute:
+    """Half of the units meet version 2 beside version 1, which is the champion."""
+    given: dict[str, Any] = {
+        "versions": ("1", "2"), "challenger": "2", "challenger_share": 0.5, "rollout": ROLLOUT,
+        **changed,
+    }  # fmt: skip
+    return route(**given)
+
+
+def units_of(arm: Arm, many: int) -> list[str]:
+    """Units that the canary gives to an arm."""
+    names = (f"u{i}" for i in range(100))
+    return [name for name in names if choose(canary(), name)[1] is arm][:many]
+
+
+def test_who_is_owed_an_answer_that_nobody_has_is_recorded_row_by_row() -> None:
+    """The judge of a canary counts units: one request may have some of either arm's."""
+
+    async def story(harness: Harness) -> None:
+        await harness.publish(canary())
+        for version in ("1", "2"):
+            harness.predictor(version).fails = lambda _row: True
+        ours, theirs = units_of(Arm.CHALLENGER, 2), units_of(Arm.CHAMPION, 1)
+        units = [ours[0], theirs[0], ours[1]]
+        answer = await harness.predict(1.0, 2.0, 3.0, units=units)
+        assert (answer.status, answer.code) == (503, "GAT-108")
+        (event,) = harness.spool.events
+        assert isinstance(event, Refused)
+        assert event.rollout == ROLLOUT
+        assert event.units == units
+        assert event.arms == ["challenger", "champion", "challenger"]
+        assert (event.routed, event.arm) == ("2", "challenger"), "of the first of them"
+
+    run(story)
+
+
+def test_rows_that_their_versions_answered_are_owed_nothing_though_their_request_failed() -> None:
+    async def story(harness: Harness) -> None:
+        await harness.publish(canary())
+        for version in ("1", "2"):
+            harness.predictor(version).fails = lambda row: row[0] == 13.0
+        ours, theirs = units_of(Arm.CHALLENGER, 2), units_of(Arm.CHAMPION, 2)
+        answer = await harness.predict(1.0, 13.0, 1.0, 13.0, units=[*ours, *theirs])
+        assert answer.status == 503
+        (event,) = harness.spool.events
+        assert isinstance(event, Refused)
+        assert event.units == [ours[1], theirs[1]]
+        assert event.arms == ["challenger", "champion"]
+
+    run(story)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_row_without_a_unit_is_owed_an_answer_as_well(share: float) -> None:
+    """It has no name in the record, whatever it was drawn by."""
+
+    async def story(harness: Harness) -> None:
+        await harness.publish(canary(challenger_share=share))
+        for version in ("1", "2"):
+            harness.predictor(version).fails = lambda _row: True
+        for rows in ((1.0,), (1.0, 2.0)):
+            assert (await harness.predict(*rows)).status == 503
+            event = harness.spool.events[-1]
+            assert isinstance(event, Refused)
+            assert event.units == [""] * len(rows)
+            assert event.arms == ["challenger" if share else "champion"] * len(rows)
+
+    run(story)
+
+
+def test_what_a_stand_in_does_not_answer_is_recorded_as_its_own() -> None:
+    """By design it answers: what it fails is held against neither arm of the rollout."""
+
+    async def story(harness: Harness) -> None:
+        await harness.publish(canary(versions=("1", "2", "3"), standing_in="3"))
+        for version in ("1", "3"):
+            harness.predictor(version).fails = lambda _row: True
+        (theirs,) = units_of(Arm.CHAMPION, 1)
+        assert (await harness.predict(1.0, units=[theirs])).status == 503
+        (event,) = harness.spool.events
+        assert isinstance(event, Refused)
+        assert (event.units, event.arms) == ([theirs], ["fallback"])
+
+    run(story)
+
+
+def test_outside_of_a_rollout_no_rollout_is_named() -> None:
+    async def story(harness: Harness) -> None:
+        await harness.publish(route())
+        harness.predictor().fails = lambda _row: True
+        await harness.predict(1.0, units=["u1"])
+        refused = harness.spool.events[-1]
+        assert isinstance(refused, Refused)
+        assert (refused.rollout, refused.units, refused.arms) == ("", ["u1"], ["champion"])
+        broken = await harness.predict({**features(), "x": "many"})
+        assert broken.status == 422
+        refused = harness.spool.events[-1]
+        assert isinstance(refused, Refused)
+        assert (refused.rollout, refused.units, refused.arms) == ("", [], [])
 
     run(story)
 
@@ -125,6 +229,22 @@ def test_a_stand_in_says_that_it_is_one() -> None:
             assert answer[0] == (
                 "2", 2.001, ("stand_in",), "version 2 stands in for the champion",
             )  # fmt: skip
+
+    run(story)
+
+
+def test_the_champion_answers_where_its_stand_in_cannot() -> None:
+    """Rather than a constant: it was taken off for its inputs, and still is a model."""
+
+    async def story(harness: Harness) -> None:
+        await harness.publish(route(versions=("1", "2"), standing_in="2", constant=(0.5,)))
+        harness.predictor("2").fails = lambda _row: True
+        for rows in ((1.0,), (1.0, 2.0)):
+            answer = told(await harness.predict(*rows))
+            assert {version for version, *_ in answer} == {"1"}
+        harness.predictor("1").fails = lambda _row: True
+        answer = told(await harness.predict(1.0))
+        assert answer[0][1] == 0.5
 
     run(story)
 

@@ -48,9 +48,9 @@ class Remote:
     def close(self) -> None: ...
 
 
-def remote_of(harness: Harness) -> Remote:
+def remote_of(harness: Harness, version: str = "1") -> Remote:
     remote = Remote()
-    harness.runtime.predictors[f"{MODEL}/1"] = lambda: remote  # type: ignore[assignment,return-value]
+    harness.runtime.predictors[f"{MODEL}/{version}"] = lambda: remote  # type: ignore[assignment,return-value]
     return remote
 
 
@@ -116,5 +116,30 @@ def test_no_version_owes_what_its_client_does_not_wait_for(rows: Any) -> None:
         assert isinstance(slow, Predicted)
         assert {tuple(one.flags) for one in hurried.routes} == {("hurried", "RUN-108", "constant")}
         assert {tuple(one.flags) for one in slow.routes} == {("failed", "RUN-108", "constant")}
+
+    run(story)
+
+
+@pytest.mark.parametrize("rows", [(1.0,), (1.0, 2.0)])
+def test_of_a_rollout_only_whom_a_version_owed_an_answer_is_recorded(rows: Any) -> None:
+    """A client's own short deadline says nothing of the version: it counts for no unit."""
+
+    async def story(harness: Harness) -> None:
+        remote_of(harness, "2")
+        units = [f"u{i}" for i in range(len(rows))]
+        rolling = route(
+            versions=("1", "2"), challenger="2", challenger_share=1.0, rollout="delay/2/9#1",
+            deadline_s=0.05,
+        )  # fmt: skip
+        await harness.publish(rolling)
+        for headers in (HURRIED, {}):
+            answer = await harness.predict(*rows, units=units, headers=headers)
+            assert answer.code == "GAT-112"
+        hurried, slow = harness.spool.events
+        assert isinstance(hurried, Refused)
+        assert isinstance(slow, Refused)
+        assert (hurried.rollout, hurried.units, hurried.arms) == ("", [], [])
+        assert (slow.rollout, slow.units) == ("delay/2/9#1", units)
+        assert slow.arms == [Arm.CHALLENGER] * len(rows)
 
     run(story)

@@ -49,7 +49,18 @@ from windvane.core.drift import (
 )
 from windvane.core.explanation import Curve, PartialDependence, Point, Where
 from windvane.core.journal import Decision, Effect
-from windvane.core.rollout import GateFacts, GatePolicy, StageErrors, judge_gate
+from windvane.core.rollout import EVERYONE as ALL_UNITS
+from windvane.core.rollout import (
+    FAILED,
+    ArmCounts,
+    ArmLosses,
+    FirstEvents,
+    GateFacts,
+    GatePolicy,
+    Stage,
+    StageFacts,
+    judge_gate,
+)
 from windvane.core.sketch import TRAFFIC, Layout, NumericAxis, Sketch
 from windvane.core.verdict import (
     Bet,
@@ -368,27 +379,54 @@ def _weekly(file: ModelFile, start: float) -> list[WindowVerdict]:
     ]  # fmt: skip
 
 
+_STEPS = (0.05, 0.25, 0.5)
+
+
+def _stage(share: float, started: float, units: int, failed: int) -> StageFacts:
+    """Of the champion's units 2 in 500 fail."""
+    others = 4 * units
+    first = FirstEvents(failed, round(units * (1.0 - share) / share / 250))
+    return StageFacts(
+        Stage(share, started, 150_000.0, 0.2), ArmCounts(units, failed, units // 500),
+        ArmCounts(others, others // 250, others // 500), {FAILED: {ALL_UNITS: first}},
+    )  # fmt: skip
+
+
+def _losses(units: int, mean: float) -> ArmLosses:
+    return ArmLosses(units, mean * units, 0.05 * units, 0.25 * units)
+
+
 def _advance(store: SqlControlStore, clock: DrivenClock, model: str, at: float) -> None:
     clock.move_to(at)
-    steps = (0.05, 0.25, 0.5)
     with store.begin() as tx:
         live = tx.deployment(model)
         assert live is not None
-        if live.step < 2:
-            action, share = "advance", steps[live.step + 1]
-            fresh = replace(live, share=share, step=live.step + 1, stage_started=at, changed_at=at)
-            message = "errors 0.4% < 5.0% allowed, n=1,204 units; loss -0.004 < +0.020 allowed"
-        elif live.challenger:
-            action, message = "promote", "errors 0.4% < 5.0% allowed, n=4,880 units"
+        if not live.challenger:
+            return
+        stages = tuple(
+            _stage(share, live.rollout_started + 3_600.0 * step, 4_880, 17)
+            for step, share in enumerate(_STEPS[: live.step + 1])
+        )
+        after = (*_STEPS, 1.0)[live.step + 1]
+        units = 40_000 * len(stages)
+        facts = GateFacts(
+            stages, after, len(TENANTS), _losses(units, 0.146), _losses(4 * units, 0.15)
+        )
+        verdict = judge_gate(facts, GatePolicy(), at)
+        assert verdict.outcome is Outcome.PASS
+        if after < 1.0:
+            action = "advance"
+            fresh = replace(live, share=after, step=live.step + 1, stage_started=at, changed_at=at)
+        else:
+            action = "promote"
             fresh = replace(
                 live, champion=live.challenger, previous=live.champion, challenger=None,
                 share=0.0, step=0, rollout="", changed_at=at,
             )  # fmt: skip
-        else:
-            return
         tx.put_deployment(fresh)
         _decide(tx, model, f"{live.rollout}/step-{live.step}", f"version {live.challenger}", action,
-                at, Verdict(Outcome.PASS, "ROL-200", message), (*routing_effects(tx),))  # fmt: skip
+                at, verdict, (*routing_effects(tx),), msgspec.to_builtins(facts),
+                msgspec.to_builtins(GatePolicy()))  # fmt: skip
 
 
 def _decide(
@@ -397,8 +435,8 @@ def _decide(
     policy: Mapping[str, Any] | None = None, judge: str = "rollout.gate",
 ) -> None:  # fmt: skip
     tx.decide(
-        Decision(name, model, judge, subject, action, at, policy or {"alpha": 0.05},
-                 facts or {"challenger_units": 412, "failed_units": 51}, verdict, effects)
+        Decision(name, model, judge, subject, action, at, policy or {}, facts or {}, verdict,
+                 effects)
     )  # fmt: skip
 
 
@@ -415,10 +453,10 @@ def _roll_back(
         live = tx.deployment(file.model)
         assert live is not None
         name = f"{live.rollout}/step-{live.step}"
-        facts = GateFacts(
-            live.rollout_started, live.stage_started, 412, 51, (StageErrors(51, 3, 0.05),), ()
-        )
+        stage = _stage(live.share, live.stage_started, 412, 51)
+        facts = GateFacts((stage,), _STEPS[1], len(TENANTS))
         verdict = judge_gate(facts, GatePolicy(), at)
+        assert (verdict.outcome, verdict.code) == (Outcome.FAIL, "ROL-301")
         fresh = replace(live, challenger=None, share=0.0, rollout="", changed_at=at)
         tx.put_deployment(fresh)
         after = totals[at_window(24)]

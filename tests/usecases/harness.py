@@ -65,7 +65,7 @@ watch:
   errors: 2%
   latency: 100ms
   outcomes: {floor: 0.6}
-rollout: {steps: [10%, 50%, 100%], soak: 10m, max_error_rate: 10%}
+rollout: {steps: [10%, 50%, 100%], soak: 10m, roll_back_if: {error_rate: "> 10%"}}
 """
 
 

@@ -15,8 +15,9 @@ from usecases.harness import MODEL, START, ManualClock
 from windvane.adapters.delta import DeltaEventLog
 from windvane.adapters.spool import FileSpoolReader, FileSpoolWriter
 from windvane.adapters.sql import SqlControlStore
+from windvane.core.rollout import Stage, StageFacts
 from windvane.core.sketch import Sketch
-from windvane.ports.control_store import Access, Checkpoint, ControlStore, UnitCounts, WindowKey
+from windvane.ports.control_store import Access, Checkpoint, ControlStore, WindowKey
 from windvane.ports.event_log import EventLog
 from windvane.ports.events import (
     EVENT_ENCODER,
@@ -31,6 +32,7 @@ from windvane.usecases.commit_log import CommitPolicy
 from windvane.usecases.record_events import Recorder
 
 AT_ONCE = CommitPolicy(every_s=0.0)
+ANY_STAGE = Stage(0.1, START)
 
 
 def predicted(
@@ -52,6 +54,18 @@ def refused(request: str, ts: float = START, tenant: str = "AA", key: str = "k1"
     return Refused(
         request, ts, MODEL, tenant, Events.contract, "CON-101", "x is null", "{}", key=key
     )
+
+
+def unanswered(
+    request: str, rollout: str, *owing: tuple[str, str], ts: float = START, tenant: str = "AA",
+    key: str = "k1",
+) -> Refused:  # fmt: skip
+    """A request that nobody answered, with the (arm, unit) of each row that was owed an answer."""
+    arms, units = [arm for arm, _ in owing], [unit for _, unit in owing]
+    return Refused(
+        request, ts, MODEL, tenant, Events.contract, "GAT-108", "version 2 failed", "{}",
+        routed="2", arm=arms[0] if arms else "", key=key, rollout=rollout, units=units, arms=arms,
+    )  # fmt: skip
 
 
 def outcome(
@@ -111,9 +125,10 @@ class RecorderHarness:
     def total(self, name: str) -> int:
         return sum(sketch.total(name) for sketch in self.sketches().values())
 
-    def units(self, rollout: str) -> list[UnitCounts]:
+    def units(self, rollout: str, steps: int = 1) -> tuple[StageFacts, ...]:
+        """What happened to units in its first steps."""
         with self.store.read() as tx:
-            return tx.unit_counts(rollout)
+            return tx.stage_facts(rollout, [ANY_STAGE] * steps)
 
     def access(self) -> list[Access]:
         """By hour, tenant, key and action."""

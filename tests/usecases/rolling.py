@@ -1,42 +1,53 @@
-"""A rollout under way: who met the challenger, what came true, and one turn of the steward."""
+"""A rollout under way: who met which arm, what came true, and one turn of the steward."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
 
 from usecases.harness import MODEL, Harness
 
+from windvane.core.rollout import EVERYONE, FAILED, SLOW, ArmLosses, tenant_slice
 from windvane.core.verdict import Verdict
-from windvane.ports.control_store import UnitSeen
-from windvane.usecases.advance_rollout import advance_rollout
+from windvane.ports.rollouts import FirstRequest, UnitEvent
+from windvane.usecases.advance_rollout import ArmScores, advance_rollout
 
 SOAK_S = 600.0
-Scored = Sequence[dict[str, Any]]
+Scored = Sequence[ArmScores]
 Maker = Callable[[], AbstractContextManager[Harness]]
 
 
-def losses(rollout: str, arm: str, n: int, mean: float = 0.15) -> dict[str, Any]:
-    return {
-        "routed": "", "arm": arm, "rollout": f"{rollout}#0", "bin": 0, "value": 1.0,
-        "n": n, "loss": mean * n, "loss_squares": 0.05 * n,
-    }  # fmt: skip
+def losses(rollout: str, arm: str, units: int, mean: float = 0.15) -> ArmScores:
+    return ArmScores(
+        arm, rollout, ArmLosses(units, mean * units, 0.05 * units, 0.25 * units), 1.0
+    )  # fmt: skip
 
 
 def good(rollout: str) -> Scored:
-    return [losses(rollout, "challenger", 4_000), losses(rollout, "champion", 40_000)]
+    return [losses(rollout, "challenger", 20_000), losses(rollout, "champion", 200_000)]
 
 
-def meet(harness: Harness, units: int, *, failed: int = 0, slow: int = 0, first: int = 0) -> None:
-    """Distinct units that met the challenger in the current step."""
+def meet(
+    harness: Harness, units: int, *, failed: int = 0, slow: int = 0, first: int = 0,
+    arm: str = "challenger", tenant: str = "AA", at: float | None = None,
+) -> None:  # fmt: skip
+    """Distinct units of a tenant that met an arm for the first time in the current step."""
     live = harness.live
+    at = harness.clock.now() if at is None else at
+    names = [f"{arm}{first + i}" for i in range(units)]
     seen = [
-        UnitSeen(live.rollout, "challenger", f"u{first + i}", live.step, i < failed, i < slow)
-        for i in range(units)
+        FirstRequest(live.rollout, live.step, tenant, name, arm, at, i < failed, i < slow)
+        for i, name in enumerate(names)
+    ]
+    happened = [
+        UnitEvent(live.rollout, what, of, tenant, name, arm, live.step, at)
+        for what, bad in ((FAILED, failed), (SLOW, slow))
+        for name in names[:bad]
+        for of in (EVERYONE, tenant_slice(tenant))
     ]
     with harness.store.begin() as tx:
-        tx.add_units(seen)
+        tx.add_first_requests(seen)
+        tx.add_unit_events(happened)
 
 
 def advance(

@@ -12,9 +12,11 @@ import pytest
 from usecases.harness import FILE, MODEL, START, Harness
 from usecases.rolling import SOAK_S, Maker, advance, good, losses, meet, routing_of
 
+from windvane.core.alerting import Cause
+from windvane.core.rollout import ArmCounts
 from windvane.core.task import Contract, TaskSpec
 from windvane.core.verdict import Outcome
-from windvane.ports.control_store import Deployment, Tx, UnitCounts
+from windvane.ports.control_store import Deployment, Tx
 from windvane.ports.event_log import ScoredRows
 from windvane.ports.leases import LeaseLost
 from windvane.usecases.actions.deploy import deploy_version
@@ -22,11 +24,13 @@ from windvane.usecases.advance_rollout import (
     advance_rollout,
     count_losses,
     gate_facts,
-    gate_policy,
 )
+from windvane.usecases.monitors.whose_shift import FEED
+from windvane.usecases.open_incident import open_incident
 from windvane.usecases.publish_routing import ALIAS, NOTIFY
 from windvane.usecases.read_model_file import read_model_file
 from windvane.usecases.replay_decision import replay_decision
+from windvane.usecases.rollout_policy import gate_policy
 
 
 @pytest.fixture
@@ -54,18 +58,19 @@ def test_without_evidence_it_holds_and_says_what_is_missing(rolling: Harness) ->
     rolling.clock.at += SOAK_S
     verdict = advance(rolling, [])
     assert verdict is not None
-    assert (verdict.outcome, verdict.code, verdict.missing) == (Outcome.HOLD, "ROL-302", "20 units")
+    assert (verdict.outcome, verdict.code) == (Outcome.HOLD, "ROL-301")
+    assert "units more" in verdict.missing
     assert rolling.live == before
     assert len(rolling.decisions()) == decided
     with rolling.store.read() as tx:
         (row,) = tx.verdicts(MODEL, "rollout", 0.0, 10)
     assert (row.outcome, row.sentence) == ("hold", verdict.sentence)
-    assert row.detail == {"missing": "20 units", "step": 0}
+    assert row.detail == {"missing": verdict.missing, "step": 0}
 
 
 def test_a_good_challenger_goes_on_step_by_step(rolling: Harness) -> None:
     rollout = rolling.live.rollout
-    meet(rolling, 400, failed=2)
+    meet(rolling, 800, failed=2)
     assert advance(rolling).code == "ROL-304"  # type: ignore[union-attr]
     rolling.clock.at += SOAK_S
     assert advance(rolling).outcome is Outcome.PASS  # type: ignore[union-attr]
@@ -77,6 +82,10 @@ def test_a_good_challenger_goes_on_step_by_step(rolling: Harness) -> None:
 
     assert advance(rolling).code == "ROL-304"  # type: ignore[union-attr]
     rolling.clock.at += SOAK_S
+    verdict = advance(rolling)
+    assert verdict is not None
+    assert (verdict.outcome, verdict.code) == (Outcome.HOLD, "ROL-301"), "no evidence of its own"
+    meet(rolling, 800, first=1_000)
     assert advance(rolling).outcome is Outcome.PASS  # type: ignore[union-attr]
     live = rolling.live
     assert (live.champion, live.previous, live.challenger, live.share) == ("2", "1", None, 0.0)
@@ -98,7 +107,8 @@ def test_a_decision_names_the_rollout_and_its_step(rolling: Harness) -> None:
     assert (decision.judge, decision.subject) == ("rollout.gate", "version 2")
     assert decision.verdict == verdict
     assert decision.at == rolling.clock.now()
-    assert decision.facts["challenger_units"] == 400
+    (stage,) = decision.facts["stages"]
+    assert (stage["challenger"]["units"], stage["stage"]["share"]) == (400, 0.1)
     assert replay_decision(decision).same
 
 
@@ -182,8 +192,8 @@ def test_a_promotion_closes_the_incident_of_an_earlier_rollback(rolling: Harness
     advance(rolling)
     rolling.clock.at += 60.0
     deploy_version(rolling.store, rolling.clock, MODEL, "2")
-    meet(rolling, 400)
     for _ in range(2):
+        meet(rolling, 800)
         rolling.clock.at += SOAK_S
         advance(rolling)
     assert rolling.live.champion == "2"
@@ -194,12 +204,25 @@ def test_a_promotion_closes_the_incident_of_an_earlier_rollback(rolling: Harness
 # What stops it
 
 
-def test_it_waits_while_a_feed_is_broken(rolling: Harness) -> None:
-    """What fails then may be the feed's fault."""
-    meet(rolling, 200, failed=120)
+def test_what_fails_while_a_source_is_broken_is_nobodys_evidence(rolling: Harness) -> None:
+    """It is judged all the same: by what was before, and what comes after."""
+    rolling.clock.at += 60.0
+    file = read_model_file(FILE)
+    with rolling.store.begin([MODEL]) as tx:
+        open_incident(
+            tx, file, Cause(FEED, "weather"), title="weather broke", now=rolling.clock.at,
+            since=rolling.clock.at, evidence={}, decision="d", done=[],
+        )  # fmt: skip
     rolling.put(**{**_fields(rolling.live), "broken_views": ("weather",)})
-    assert advance(rolling) is None
+    meet(rolling, 200, failed=120)
+    verdict = advance(rolling)
+    assert verdict is not None
+    assert (verdict.outcome, verdict.code) == (Outcome.HOLD, "ROL-306")
     assert rolling.live.challenger == "2"
+    meet(rolling, 200, failed=120, first=500, at=START + 1.0)
+    verdict = advance(rolling)
+    assert verdict is not None
+    assert (verdict.outcome, verdict.code) == (Outcome.FAIL, "ROL-301")
 
 
 def _fields(live: Deployment) -> dict[str, Any]:
@@ -334,35 +357,52 @@ def test_a_model_without_outcomes_can_be_rolled_out(rolling: Harness) -> None:
 # Facts
 
 
-def test_facts_are_counted_by_step_and_arm() -> None:
-    file = read_model_file(FILE)
-    live = Deployment(MODEL, "1", challenger="2", share=0.5, step=1, rollout="r",
-                      rollout_started=10.0, stage_started=20.0)  # fmt: skip
-    counts = [
-        UnitCounts("challenger", 0, 40, 1, 2),
-        UnitCounts("challenger", 1, 60, 3, 0),
-        UnitCounts("champion", 0, 7, 5, 6),
-    ]
-    scored = [
-        losses("r", "challenger", 10, 0.1),
-        {**losses("r", "challenger", 5, 0.2), "rollout": "r#1"},
-        losses("r", "champion", 30, 0.3),
-        losses("another", "challenger", 99),
-        {**losses("", "champion", 99), "rollout": ""},
-    ]
-    facts = gate_facts(file, live, counts, scored)
-    assert (facts.started, facts.stage_started) == (10.0, 20.0)
-    assert (facts.challenger_units, facts.failed_units) == (100, 4)
-    assert [(s.challenger, s.champion, s.share) for s in facts.errors] == [(1, 5, 0.1), (3, 0, 0.5)]
-    assert [(s.challenger, s.champion, s.share) for s in facts.slow] == [(2, 6, 0.1), (0, 0, 0.5)]
-    assert (facts.challenger.scored, facts.champion.scored) == (15, 30)
-    assert facts.challenger.loss == pytest.approx(2.0)
+def test_facts_are_of_each_stage_as_it_was(rolling: Harness) -> None:
+    """Whatever the file's steps are by now, and however the unit fares later."""
+    meet(rolling, 800, failed=2)
+    meet(rolling, 900, failed=3, arm="champion")
+    rolling.clock.at += SOAK_S
+    assert advance(rolling).outcome is Outcome.PASS  # type: ignore[union-attr]
+    meet(rolling, 50, failed=1)  # the same units again
+    rolling.apply(FILE.replace("steps: [10%, 50%, 100%]", "steps: [1%, 2%, 100%]"))
+    with rolling.store.read() as tx:
+        facts = gate_facts(tx, read_model_file(FILE), rolling.live, good(rolling.live.rollout))
+    one, two = facts.stages
+    assert (one.stage.share, one.stage.started) == (0.1, START)
+    assert (two.stage.share, two.stage.started) == (0.5, START + SOAK_S)
+    assert (one.challenger, one.champion) == (ArmCounts(800, 2), ArmCounts(900, 3))
+    assert two.challenger == ArmCounts(50, 1), "its first request of the stage"
+    assert facts.counts("failed") == [(2, 3, 0.1)], "it had failed before"
+    assert (facts.slices, facts.next_share) == (1, 1.0)
+    assert (facts.challenger.units, facts.champion.units) == (20_000, 200_000)
+
+
+def test_a_smaller_step_is_no_next_one(rolling: Harness) -> None:
+    meet(rolling, 400)
+    rolling.clock.at += SOAK_S
+    rolling.apply(FILE.replace("steps: [10%, 50%, 100%]", "steps: [5%, 8%, 30%, 100%]"))
+    assert advance(rolling).outcome is Outcome.PASS  # type: ignore[union-attr]
+    assert (rolling.live.share, rolling.live.step) == (0.3, 1)
+
+
+def test_the_record_keeps_how_it_ended(rolling: Harness) -> None:
+    rollout = rolling.live.rollout
+    for _ in range(2):
+        meet(rolling, 800)
+        rolling.clock.at += SOAK_S
+        advance(rolling)
+    with rolling.store.read() as tx:
+        (record,) = tx.rollouts(MODEL, 10)
+    assert (record.id, record.challenger, record.champion) == (rollout, "2", "1")
+    assert [stage.share for stage in record.stages] == [0.1, 0.5]
+    assert (record.end, record.ended) == ("promoted", rolling.clock.at)
 
 
 def test_the_policy_is_the_files() -> None:
     policy = gate_policy(read_model_file(FILE))
     assert (policy.alpha, policy.soak_s) == (0.05, SOAK_S)
-    assert (policy.max_error_rate, policy.max_loss_increase) == (0.1, 0.02)
+    assert (policy.max_error_rate, policy.advance_error_rate) == (0.1, 0.01)
+    assert (policy.max_ratio, policy.loss_of_gain) == (2.0, 0.25)
 
 
 def test_the_challenger_of_now_is_judged_not_the_one_before(rolling: Harness) -> None:
@@ -374,11 +414,15 @@ def test_the_challenger_of_now_is_judged_not_the_one_before(rolling: Harness) ->
     assert verdict.outcome is Outcome.HOLD
 
 
-def scored(version: str, arm: str, outputs: Sequence[float]) -> ScoredRows:
+def scored(
+    version: str, arm: str, outputs: Sequence[float], labels: Sequence[float] | None = None,
+    units: Sequence[int] | None = None,
+) -> ScoredRows:  # fmt: skip
+    rows = len(outputs)
     return ScoredRows(
-        version, version, arm, "r", times=np.zeros(2), units=np.zeros(2, np.uint64),
-        tenants=np.array(["AA", "AA"]),
-        outputs=[np.array(outputs)], labels=np.zeros(2),
+        version, version, arm, "r#0", times=np.zeros(rows),
+        units=np.array(units or [0] * rows, np.uint64), tenants=np.array(["AA"] * rows),
+        outputs=[np.array(outputs)], labels=np.array(labels or [0.0] * rows),
     )  # fmt: skip
 
 
@@ -394,13 +438,42 @@ class ScoredLog:
 
 @pytest.mark.parametrize("least", [1e-300, 1e-100, 1.0])
 def test_losses_stay_numbers_where_the_champion_has_next_to_none(least: float) -> None:
-    """A loss is a share of the champion's mean, which may be tiny."""
+    """A loss is a share of the champion's usual one, which may be tiny."""
     log: Any = ScoredLog(
         scored("1", "champion", [least, least]),
         scored("2", "challenger", [1e100, -1e100]),
     )
     contract = Contract((), TaskSpec("regression"))
     champion, challenger = count_losses(log, contract, MODEL, 0.0, 1.0)
-    assert champion["loss"] == 2.0
-    assert np.isfinite([challenger["loss"], challenger["loss_squares"]]).all()
-    assert challenger["loss"] > champion["loss"]
+    assert champion.losses.loss == 2.0
+    assert challenger.losses.loss == 2.0 * challenger.most
+
+
+def test_a_units_losses_are_one_value() -> None:
+    """Twenty rows that are alike are no more evidence than one."""
+    log: Any = ScoredLog(
+        scored("1", "champion", [0.5, 0.1], [1.0, 0.0], [1, 2]),
+        scored("2", "challenger", [0.5] * 20 + [0.1], [1.0] * 20 + [0.0], [3] * 20 + [4]),
+    )
+    champion, challenger = count_losses(log, Contract((), TaskSpec("binary")), MODEL, 0.0, 1.0)
+    assert (champion.losses.units, challenger.losses.units) == (2, 2)
+    assert challenger.losses.loss == pytest.approx(champion.losses.loss) == pytest.approx(0.26)
+    assert challenger.losses.loss_squares == pytest.approx(0.25**2 + 0.01**2)
+
+
+def test_rows_without_a_unit_are_one_each() -> None:
+    log: Any = ScoredLog(scored("1", "champion", [0.5, 0.5, 0.5]))
+    (champion,) = count_losses(log, Contract((), TaskSpec("binary")), MODEL, 0.0, 1.0)
+    assert champion.losses.units == 3
+
+
+def test_one_outcome_out_of_all_bounds_holds_nobodys_gate() -> None:
+    """What a label of 1e308 costs is bounded: the other units still say how the versions are."""
+    fine = [1.0, 2.0, 3.0] * 200
+    log: Any = ScoredLog(
+        scored("1", "champion", [x + 0.1 for x in fine], fine),
+        scored("2", "challenger", [x + 0.1 for x in fine], [1e308, *fine[1:]]),
+    )
+    champion, challenger = count_losses(log, Contract((), TaskSpec("regression")), MODEL, 0.0, 1.0)
+    assert challenger.losses.loss - champion.losses.loss < challenger.most
+    assert np.isfinite(challenger.losses.loss_squares)

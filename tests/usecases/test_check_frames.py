@@ -314,6 +314,18 @@ def test_hours_that_differ_and_rows_that_depend_on_each_other_do_not_alarm() -> 
     assert found.verdict.code == "CHK-204", found.verdict
 
 
+def test_few_windows_that_were_judged_are_no_pass() -> None:
+    """A fault of the first windows is what the others were taught."""
+    past, now = timed(12_000, 1, 28), timed(12_000, 2, 28, after=28)
+    now.loc[now["ts"] < START + 31 * 86_400.0, "temp"] += 12.0
+    found = check(past, now, time="ts")
+    assert found.windows is not None
+    verdict = found.windows.verdict
+    judged_most = verdict.outcome is Outcome.PASS
+    assert not judged_most, verdict
+    assert found.verdict.outcome is not Outcome.PASS
+
+
 def test_too_short_a_reference_teaches_nothing_and_is_hold() -> None:
     past, now = timed(2_000, 1, 1), timed(2_000, 2, 1, after=1)
     found = check(past, now, time="ts")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from usecases.harness import FILE
 
 from windvane.core.alerting import DEFAULT_RESPONSES, CauseGroup, Response
+from windvane.core.rollout import GatePolicy
 from windvane.core.signature import FeatureSpec, FeatureType
 from windvane.usecases.read_model_file import (
     BadModelFile,
@@ -26,6 +29,7 @@ from windvane.usecases.read_model_file import (
     parse_share,
     read_model_file,
 )
+from windvane.usecases.rollout_policy import gate_policy, slow_from
 
 BASE: dict[str, Any] = yaml.safe_load(FILE)
 LEAST = "model: delay\nfeatures: {plan: {distance: {type: number}}}"
@@ -115,6 +119,8 @@ def test_a_response_that_is_none_is_refused(given: Any, word: str) -> None:
         ("watch.windw", "'window'"),
         ("rollout.stps", "'steps'"),
         ("train.min_row", "'min_rows'"),
+        ("rollout.roll_back_if.eror_rate", "'error_rate'"),
+        ("rollout.advance_if.error", "'errors'"),
     ],
 )
 def test_an_unknown_key_says_which_was_meant(path: str, hint: str) -> None:
@@ -128,6 +134,37 @@ def test_a_wholly_unknown_key_lists_the_known() -> None:
     with pytest.raises(BadModelFile) as raised:
         read_model_file(changed("train.qqq", 1))
     assert raised.value.advice == "known: auc_floor, floor, min_rows"
+
+
+BAD_SHARES = ("5%", "= 5%", "5% >", "{} ", "{} 150%", "{} -1%", "{} nan", "{} x", "", 0.05)
+BAD_TIMES = (
+    "2x champion", "{} 2", "{} 2x", "{} x champion", "{} 2x the champion", "{} 1x champion",
+    "{} 0.5x champion", "{} 1001x champion", "{} -2x champion", "{} 1e2x champion",
+    "{} infx champion", "", 2,
+)  # fmt: skip
+NONE_OR_ALL = [
+    ("roll_back_if.error_rate", "> {}"), ("roll_back_if.loss", "> {} of gain"),
+    ("advance_if.error_rate", "< {}"),
+]  # fmt: skip
+
+
+def signed(sign: str, values: Sequence[Any]) -> list[Any]:
+    """Bad values with the field's sign where they have one."""
+    return [v.format(sign) if isinstance(v, str) else v for v in values]
+
+
+GATE: list[tuple[str, str, list[Any]]] = [
+    ("roll_back_if.error_rate", "> 5%", [*signed(">", BAD_SHARES), "< 5%"]),
+    ("roll_back_if.latency_p99", "> 2x champion", [*signed(">", BAD_TIMES), "< 2x champion"]),
+    (
+        "roll_back_if.loss",
+        "> 25% of gain",
+        ["> 25%", "> 25% of loss", "25% of gain", "< 25% of gain", "> of gain", "> x of gain", ""],
+    ),
+    ("advance_if.error_rate", "< 1%", [*signed("<", BAD_SHARES), "> 1%"]),
+    ("advance_if.errors", "< 2x champion", [*signed("<", BAD_TIMES), "> 2x champion"]),
+]  # fmt: skip
+"""What the gate is told in a file: the key, a good value, and bad ones."""
 
 
 @pytest.mark.parametrize(
@@ -162,9 +199,19 @@ def test_a_wholly_unknown_key_lists_the_known() -> None:
         ("watch.false_alarms", "0 per week", "watch.false_alarms", "1 per week"),
         ("watch", "close", "watch", "a mapping of window, grace"),
         ("rollout.soak", "a while", "rollout.soak", "3h"),
-        ("rollout.max_error_rate", "-1%", "rollout.max_error_rate", "between 0% and 100%"),
         ("rollout.steps", ["5%", "lots"], "rollout.steps[1]", "between 0% and 100%"),
-        ("rollout.max_loss_increase", "x", "rollout.max_loss_increase", "a number is needed"),
+        ("rollout.roll_back_if", "> 5%", "rollout.roll_back_if", "a mapping of error_rate"),
+        ("rollout.advance_if", "< 1%", "rollout.advance_if", "a mapping of error_rate"),
+        *[
+            (f"rollout.{key}", value, f"rollout.{key}:", f"such as '{example}'")
+            for key, example, values in GATE
+            for value in values
+        ],
+        *[
+            (f"rollout.{key}", form.format(share), f"rollout.{key}:", "between 0% and 100%")
+            for key, form in NONE_OR_ALL
+            for share in ("0%", "100%")
+        ],
     ],
 )
 def test_a_bad_value_names_the_field_and_the_fix(
@@ -212,7 +259,10 @@ PATHS = [
     "features.plan.distance.range", "features.plan.carrier.known", "owner", "owner.team", "tier",
     "runbook", "predicts", "unit", "serve", "serve.deadline", "serve.fallback", "watch",
     "watch.window", "watch.min_rows", "watch.false_alarms", "watch.material", "watch.outcomes",
-    "watch.respond", "rollout", "rollout.steps", "rollout.alpha", "train", "train.auc_floor",
+    "watch.respond", "rollout", "rollout.steps", "rollout.alpha", "rollout.roll_back_if",
+    "rollout.roll_back_if.error_rate", "rollout.roll_back_if.latency_p99",
+    "rollout.roll_back_if.loss", "rollout.advance_if", "rollout.advance_if.error_rate",
+    "rollout.advance_if.errors", "train", "train.auc_floor",
 ]  # fmt: skip
 
 
@@ -223,6 +273,44 @@ def test_whatever_is_written_it_is_read_or_ours_to_explain(path: str, value: Any
     except BadModelFile as error:
         found = error
     assert found.schema if isinstance(found, ModelFile) else found.message and found.advice
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "field", "taken"),
+    [
+        ("roll_back_if.error_rate", ">10%", "max_error_rate", 0.1),
+        ("roll_back_if.error_rate", "  >  0.5 % ", "max_error_rate", 0.005),
+        ("roll_back_if.error_rate", "> 0.02", "max_error_rate", 0.02),
+        ("roll_back_if.loss", "> 50% of gain", "loss_of_gain", 0.5),
+        ("advance_if.error_rate", "< 2.5%", "advance_error_rate", 0.025),
+        ("advance_if.errors", "< 1.5x champion", "max_ratio", 1.5),
+        ("advance_if.errors", "<1000x champion", "max_ratio", 1_000.0),
+        ("alpha", 0.01, "alpha", 0.01),
+        ("soak", "2h", "soak_s", 7_200.0),
+    ],
+)
+def test_the_gate_takes_what_the_file_says(key: str, value: Any, field: str, taken: float) -> None:
+    least = yaml.safe_load(LEAST)
+    by_default = gate_policy(read_model_file(LEAST))
+    given: dict[str, Any] = {}
+    for name in reversed(key.split(".")):
+        given = {name: given or value}
+    found = gate_policy(read_model_file(yaml.safe_dump({**least, "rollout": given})))
+    assert getattr(found, field) == pytest.approx(taken)
+    assert replace(found, **{field: getattr(by_default, field)}) == by_default
+
+
+def test_the_gate_of_the_least_file_has_its_own_defaults() -> None:
+    """What the file's keys say by default, and the gate's policy, are one."""
+    file = read_model_file(LEAST)
+    assert replace(gate_policy(file), soak_s=0.0, outcomes=True) == GatePolicy()
+    assert slow_from(file.rollout) == 2.0
+
+
+@pytest.mark.parametrize(("value", "times"), [("> 3x champion", 3.0), (">1.25x champion", 1.25)])
+def test_what_is_slow_is_so_many_times_the_champions(value: str, times: float) -> None:
+    file = read_model_file(changed("rollout.roll_back_if", {"latency_p99": value}))
+    assert slow_from(file.rollout) == times
 
 
 @given(st.text(max_size=60))
@@ -285,7 +373,9 @@ def accepted(path: str, value: Any, why: str) -> Any:
         accepted("watch.window", "0s", "ZeroDivisionError in the recorder and in every judge"),
         accepted("watch.refused", "0%", "judge_rate raises in every window"),
         accepted("watch.errors", "100%", "judge_rate raises in every window"),
-        accepted("rollout.max_error_rate", "0%", "judge_gate raises at every look"),
+        refused("rollout.roll_back_if", {"error_rate": "> 0%"}, "judge_gate raises at every look"),
+        refused("rollout.max_error_rate", "5%", "ignored: what takes a version back is another"),
+        refused("rollout.max_loss_increase", 0.02, "ignored: what a loss may be is another"),
         accepted("rollout.alpha", 0, "judge_gate divides by zero at every look"),
         accepted("rollout.alpha", 2, "every canary is rolled back at once"),
         refused("rollout.steps", [], "IndexError in deploy_version"),

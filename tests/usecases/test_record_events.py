@@ -16,10 +16,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from usecases.harness import FILE, MODEL, START, Trained
-from usecases.recording import RecorderHarness, opened, outcome, predicted, refused
+from usecases.recording import (
+    ANY_STAGE,
+    RecorderHarness,
+    opened,
+    outcome,
+    predicted,
+    refused,
+    unanswered,
+)
 
+from windvane.core.rollout import FAILED, SLOW, ArmCounts, FirstEvents, StageFacts
 from windvane.core.sketch import Layout
-from windvane.ports.control_store import Checkpoint, UnitCounts
+from windvane.ports.control_store import Checkpoint
 from windvane.usecases.apply_model import apply_model
 from windvane.usecases.seen_keys import SeenKeys
 
@@ -93,7 +102,9 @@ def test_rows_that_a_cascade_selected_are_counted_apart(recording: RecorderHarne
         ("champion", "rows"): 1, ("selected", "rows"): 1, ("selected", "execution_errors"): 1,
         ("selected_challenger", "rows"): 1,
     }  # fmt: skip
-    assert recording.units("delay/2/9") == [UnitCounts("champion", 0, 1, 1, 0)]
+    (facts,) = recording.units("delay/2/9")
+    assert (facts.challenger, facts.champion) == (ArmCounts(), ArmCounts(1, 1, 0))
+    assert facts.first_of(FAILED) == FirstEvents(0, 1)
 
 
 def test_features_lie_in_their_bins(recording: RecorderHarness, trained: Trained) -> None:
@@ -215,27 +226,37 @@ def test_any_cut_into_batches_gives_the_same_sketches(applied: Path, tmp_path: P
 
 
 def test_the_units_of_a_rollout_are_counted_once(recording: RecorderHarness) -> None:
+    """However often they ask, by whichever worker, and across batches and restarts."""
     canary: dict[str, Any] = {"rollout": "delay/2/9#0", "arm": "challenger", "routed": "2"}
     later = {**canary, "rollout": "delay/2/9#1"}
     recording.write(
         [
             predicted("a", unit="u1", **canary),
-            predicted("b", unit="u1", **canary),
+            predicted("b", unit="u1", flags=["failed"], **canary),
             predicted("c", unit="u2", flags=["failed"], **canary),
-            predicted("d", unit="u2", flags=["failed"], **later),
-            predicted("e", unit="u3", slow=True, **later),
-            predicted("f", unit="u4", rollout="delay/2/9#0"),  # a lucky champion unit is not kept
-            predicted("g", unit="u5", rollout="delay/2/9#0", flags=["failed"]),
-            predicted("h", unit="u6", flags=["failed"]),  # no rollout
-            predicted("i", unit="u7", flags=["hurried", "RUN-108", "constant"], **canary),
+            predicted("d", unit="u4", rollout="delay/2/9#0"),
+            predicted("e", unit="u5", rollout="delay/2/9#0", flags=["failed"]),
+            predicted("f", unit="u6", flags=["failed"]),  # no rollout
         ]
     )
     recording.start().step()
-    assert recording.units("delay/2/9") == [
-        UnitCounts("challenger", 0, 2, 1, 0),
-        UnitCounts("challenger", 1, 1, 0, 1),
-        UnitCounts("champion", 0, 1, 1, 0),
-    ]
+    recording.write(
+        [
+            predicted("g", unit="u2", flags=["failed"], **later),
+            predicted("h", unit="u3", slow=True, **later),
+            unanswered("i", "delay/2/9#1", ("challenger", "u5"), ("challenger", "u7")),
+            predicted("b", unit="u1", flags=["failed"], **canary),
+        ],
+        "m-w1",
+    )
+    recording.start().step()
+    first, second, third = recording.units("delay/2/9", 3)
+    assert (first.challenger, first.champion) == (ArmCounts(2, 1, 0), ArmCounts(2, 1, 0))
+    assert first.first_of(FAILED) == FirstEvents(2, 1)
+    assert (second.challenger, second.champion) == (ArmCounts(4, 3, 1), ArmCounts())
+    assert second.first_of(FAILED) == FirstEvents(1, 0), "u2 and u5 had failed before"
+    assert second.first_of(SLOW) == FirstEvents(1, 0)
+    assert third == StageFacts(ANY_STAGE)
 
 
 # Repetitions

@@ -59,10 +59,16 @@ from windvane.core.outcomes import (
 )
 from windvane.core.outcomes import Reading as TruthReading
 from windvane.core.rollout import (
-    ArmFacts,
+    EVERYONE,
+    FAILED,
+    SLOW,
+    ArmCounts,
+    ArmLosses,
+    FirstEvents,
     GateFacts,
     GatePolicy,
-    StageErrors,
+    Stage,
+    StageFacts,
     judge_gate,
 )
 from windvane.core.slo import (
@@ -110,8 +116,26 @@ READING = st.builds(
     SHARE,
     SHARE,
 )
-STAGE = st.builds(StageErrors, st.integers(0, 99), st.integers(0, 99), SHARE)
-ARM = st.integers(0, 9_999).map(lambda n: ArmFacts(n, 0.15 * n, 0.05 * n))
+COUNTED = st.tuples(st.integers(0, 999), SHARE, SHARE).map(
+    lambda n: ArmCounts(n[0], int(n[0] * n[1]), int(n[0] * n[2]))
+)
+FIRST = st.builds(FirstEvents, st.integers(0, 99), st.integers(0, 99))
+NO_LIMIT = st.just(Stage(0.5, 0.0).slow_us)  # of a stage that an earlier release began
+STAGE = st.builds(
+    StageFacts,
+    st.builds(Stage, SHARE, st.floats(0, 1e10), NO_LIMIT | st.floats(1, 1e7), SHARE),
+    COUNTED, COUNTED,
+    st.dictionaries(
+        st.sampled_from([FAILED, SLOW]),
+        st.dictionaries(
+            st.sampled_from([EVERYONE, "tenant:AA", "segment:carrier=dl"]), FIRST, max_size=3
+        ),
+    ),
+)  # fmt: skip
+LOSSES = st.builds(
+    lambda n, mean, naive: ArmLosses(n, mean * n, mean * mean * n, naive * n),
+    st.integers(0, 99_999), SHARE, SHARE,
+)  # fmt: skip
 QUALITY = st.builds(
     Quality, st.sampled_from(["auc", "accuracy"]), SHARE, SHARE, SHARE, COUNT, st.booleans(),
     st.sampled_from(["", "5 outcomes"]),
@@ -151,11 +175,15 @@ CASES: dict[str, st.SearchStrategy[tuple[Any, Any]]] = {
     ),
     "rollout.gate": st.tuples(
         st.builds(
-            GateFacts, st.floats(0, 1e10), st.floats(0, 1e10), st.integers(100, 500),
-            st.integers(0, 100), st.lists(STAGE, max_size=3).map(tuple),
-            st.lists(STAGE, max_size=3).map(tuple), ARM, ARM,
+            GateFacts, st.lists(STAGE, min_size=1, max_size=3).map(tuple), SHARE,
+            st.integers(0, 9), LOSSES, LOSSES, st.floats(0.1, 20),
+            st.just(()) | st.just(("weather",)),
         ),
-        st.builds(GatePolicy, soak_s=st.floats(0, 1e10)),
+        st.builds(
+            GatePolicy, soak_s=st.just(0.0) | st.floats(0, 1e10), max_error_rate=SHARE,
+            advance_error_rate=SHARE, max_ratio=st.floats(1.01, 1_000), loss_of_gain=SHARE,
+            outcomes=st.booleans(),
+        ),
     ),
     "acceptance": st.tuples(
         st.builds(

@@ -150,3 +150,23 @@ def test_one_that_failed_lately_is_not_asked_again_at_once(harness: Harness) -> 
     assert "not rolled back: version 2 failed lately as it stood in" in [
         line for incident in harness.incidents() for line in harness.timeline(incident)
     ]
+
+
+def test_two_that_fail_do_not_take_turns(harness: Harness) -> None:
+    """Their errors were part of the source's incident, which is closed by then."""
+    harness.add_version("3", ["plan"])
+    harness.put("1", previous="2")
+    chosen: list[str | None] = []
+    for i in range(60):
+        shape = {"nulls": 0.9 if i >= 5 else 0.0, "spoiled_plan": 20 <= i % 25 < 24}
+        now = harness.live.standing_in
+        bad = 60 if now else 0
+        arm = "fallback" if now else "champion"
+        harness.traffic(i, arm=arm, version=now or "1", failed=bad, fell_back=bad, **shape)
+        assert harness.judge()
+        if not chosen or chosen[-1] != harness.live.standing_in:
+            chosen.append(harness.live.standing_in)
+    assert chosen[0] is None
+    assert len(chosen) == len(set(chosen)) + 1, chosen
+    assert chosen[-1] is None
+    assert set(harness.live.failed) == {"2", "3"}

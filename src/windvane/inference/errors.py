@@ -98,11 +98,13 @@ class EventTooLarge(Rejection):
 
 class NoAnswer(Rejection):
     """Every version of the fallback chain failed, ``routed`` first, on ``arm``; these are "" where
-    its client allowed so little time that no version ``owed`` it an answer."""
+    its client allowed so little time that no version ``owed`` it an answer. ``owing``: the (arm,
+    unit) of each row that was owed one."""
 
     routed: str = ""
     arm: str = ""
     owed: bool = True
+    owing: Sequence[tuple[str, str]] = ()
 
     code: ClassVar[str] = "GAT-108"
     hint = "add `{constant: VALUE}` to serve.fallback to always have an answer"

@@ -148,6 +148,7 @@ class EventWriter:
         if not isinstance(error, NoAnswer) and not error.content_at_fault:
             return
         routed, arm = (error.routed, error.arm) if isinstance(error, NoAnswer) else ("", "")
+        owing = error.owing if isinstance(error, NoAnswer) else ()
         code = error.violations[0][1].code if isinstance(error, SchemaViolation) else error.code
         sample = request.body[:_SAMPLE_BYTES].decode("utf-8", "replace")
         self._try(
@@ -155,6 +156,8 @@ class EventWriter:
                 request.id, self._clock.now(), request.model, access.tenant,
                 access.model.contract.id, code, error.message[:500], sample, routed, arm,
                 request.client_id, request.principal.key_id, error.counts,
+                access.model.route.rollout if owing else "", [unit for _, unit in owing],
+                [arm for arm, _ in owing],
             )
         )  # fmt: skip
 

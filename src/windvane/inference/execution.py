@@ -266,8 +266,9 @@ class Execution:
         routes: list[Route],
         results: RowResults,
     ) -> None:
-        """What answers everyone else, then the chain, each for all rows that still have no
-        answer; then the rule and the constant. Flags say why."""
+        """What answers everyone else, then the chain, then a champion that another version stands
+        in for, each for all rows that still have no answer; then the rule and the constant. Flags
+        say why."""
         route = request.access.decided
         flags = {
             i: [*picks[i].flags, _FAILED if request.owes(error) else HURRIED, code_of(error)]
@@ -276,7 +277,8 @@ class Execution:
         for i, error in failed.items():
             self.log_failure(request, picks[i].routed, error)
         waiting = list(failed)
-        versions = dict.fromkeys([route.standing_in or route.champion, *route.chain])
+        first = route.standing_in or route.champion
+        versions = dict.fromkeys([first, *route.chain, route.champion])
         lacking = {i: lacks(route, request.rows[i]) for i in failed} if route.optional else {}
         # Who needs no feature that a row lacks is asked first.
         for short, version in itertools.product((False, True) if lacking else (False,), versions):
@@ -311,7 +313,7 @@ class Execution:
             how = "rule" if ruled is not None else "constant"
             given = ruled if ruled is not None else route.constant
             if given is None:
-                raise _unanswered(request, picks[i], failed[i])
+                raise _unanswered(request, picks, failed, i)
             results[i] = tuple(given)
             routes[i] = Route(picks[i].routed, "", picks[i].arm, (*flags[i], how))
 
@@ -366,13 +368,21 @@ def is_cached(route: ModelRoute, queue: ModelQueue | None) -> bool:
     return route.cache_all or queue is None or queue.row_s > _WORTH_A_LOOK_S
 
 
-def _unanswered(request: InferenceRequest, one: Route, failure: Exception) -> NoAnswer:
+def _unanswered(
+    request: InferenceRequest, picks: Sequence[Route], failed: dict[int, Exception], at: int
+) -> NoAnswer:
+    """The error of the row ``at``, which nobody could answer: so the request has no answer, and
+    whichever version ``failed`` on a row that it owed one is to be held to that."""
+    one, failure = picks[at], failed[at]
     rejection = DeadlinePassed if isinstance(failure, TimeoutError) else NoAnswer
     message = str(failure)[:300]
     error = rejection(f"version {one.routed} failed ({message}) and no fallback could answer")
     error.owed = request.owes(failure)
     if error.owed:
         error.routed, error.arm = one.routed, one.arm
+    error.owing = [
+        (picks[i].arm, request.units[i]) for i, why in failed.items() if request.owes(why)
+    ]
     return error
 
 

@@ -22,6 +22,7 @@ from windvane.ports.judging import Judging
 from windvane.ports.leases import Leases
 from windvane.ports.quarantine import Quarantine
 from windvane.ports.retention import Retention
+from windvane.ports.rollouts import Rollouts
 from windvane.ports.segments import Segments
 from windvane.ports.users import Users
 
@@ -103,7 +104,8 @@ class VersionRecord:
 class Deployment:
     """A model's live state; the truth that routing tables are made from. While ``off`` it answers
     nobody, for a person turned it off. ``tenant_broken``: sources that are broken for one tenant,
-    and ``stand_ins`` the versions that answer its rows for the champion, by tenant."""
+    and ``stand_ins`` the versions that answer its rows for the champion, by tenant. ``failed``:
+    versions that were taken off because they failed as they stood in, and when (s)."""
 
     model: str
     champion: str
@@ -121,6 +123,7 @@ class Deployment:
     off: bool = False
     tenant_broken: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     stand_ins: Mapping[str, str] = field(default_factory=dict[str, str])
+    failed: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 ROLLED_UP_SPANS_S = (3_600.0, 86_400.0)
@@ -148,29 +151,6 @@ class WindowKey:
     def span_s(self) -> float | None:
         """Of which span it is the sum; None for one window."""
         return next((s for s in ROLLED_UP_SPANS_S if self.recorder == rolled_up_to(s)), None)
-
-
-@dataclass(frozen=True, slots=True)
-class UnitSeen:
-    """A unit that met a rollout's arm: whether something failed or was slow for it."""
-
-    rollout: str
-    arm: str
-    unit: str
-    step: int
-    failed: bool
-    slow: bool
-
-
-@dataclass(frozen=True, slots=True)
-class UnitCounts:
-    """Distinct units of one arm whose first event came in one step."""
-
-    arm: str
-    step: int
-    units: int
-    failed: int
-    slow: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -476,11 +456,6 @@ class Windows(Protocol):
         within the transaction: all at once can be many."""
         ...
 
-    def add_units(self, units: Sequence[UnitSeen]) -> None:
-        """Remember each unit once a rollout and arm; a failure or slowness, once seen, stays."""
-        ...
-
-    def unit_counts(self, rollout: str) -> list[UnitCounts]: ...
     def add_verdicts(self, verdicts: Sequence[WindowVerdict]) -> None: ...
     def verdicts(
         self,
@@ -565,7 +540,7 @@ class Decisions(Protocol):
 
 class Tx(
     Models, Tenants, Users, Windows, Segments, Judging, Retention, Quarantine, Decisions,
-    IncidentHistory, Leases, Protocol,
+    IncidentHistory, Leases, Rollouts, Protocol,
 ):  # fmt: skip
     """All of it, inside one transaction."""
 

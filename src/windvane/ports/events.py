@@ -73,6 +73,8 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag="R", gc=False):
     ``routed`` and ``arm`` are "" where the request broke the model's contract, or allowed less
     time than its deadline; where the model broke its own they say which version had no answer.
     ``requests``: how many it counts as; a batch of predictions made elsewhere is as many.
+    In a ``rollout``, ``units`` are those of the rows that a version owed an answer ("" where the
+    client named none), and ``arms`` which arm did.
     """
 
     event_id: str
@@ -88,6 +90,9 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag="R", gc=False):
     request_id: str = ""
     key: str = ""
     requests: int = 1
+    rollout: str = ""
+    units: list[str] = []
+    arms: list[str] = []
 
 
 class OutcomeSeen(msgspec.Struct, frozen=True, array_like=True, tag="O", gc=False):

@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from windvane.core.alerting import CANARY, Cause
 from windvane.core.journal import Decision, Effect
-from windvane.core.rollout import (
-    ArmFacts,
-    GateFacts,
-    GatePolicy,
-    StageErrors,
-    judge_gate,
-)
+from windvane.core.rollout import ArmLosses, GateFacts, Stage, judge_gate
 from windvane.core.routing import Arm
-from windvane.core.signature import MAX_MAGNITUDE
 from windvane.core.task import Contract, make_task
 from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.clock import Clock
-from windvane.ports.control_store import (
-    ControlStore,
-    Deployment,
-    Tx,
-    UnitCounts,
-    WindowVerdict,
-)
+from windvane.ports.control_store import ControlStore, Deployment, Tx, WindowVerdict
 from windvane.ports.event_log import EventLog
+from windvane.ports.rollouts import LeftOut
 from windvane.usecases.change_deployment import change_deployment
 from windvane.usecases.gather_evidence import output_histograms, sample_requests
 from windvane.usecases.leases import Shards
+from windvane.usecases.monitors.freshness import STALE
+from windvane.usecases.monitors.whose_shift import FEED, TENANT_FEED
 from windvane.usecases.open_incident import close_incident, open_incident
 from windvane.usecases.read_model_file import (
     ModelFile,
@@ -41,19 +33,17 @@ from windvane.usecases.read_model_file import (
     parse_share,
     read_model_file,
 )
+from windvane.usecases.record_rollout import record_of
+from windvane.usecases.rollout_policy import gate_policy
 
+Floats: TypeAlias = NDArray[Any]
+_BROKEN = frozenset({FEED.name, STALE.name, TENANT_FEED.name})
+_INCIDENTS = 200
+_MOST_TIMES = 20.0  # of the champion's median loss: one outcome is not to outweigh all others
+_ALONE = np.uint64(2**64 - 1)  # down from here: rows whose unit is not known
 JUDGE = "rollout.gate"
 ROLLOUT = "rollout"  # as the monitor of its verdicts
-
-
-def gate_policy(file: ModelFile) -> GatePolicy:
-    return GatePolicy(
-        alpha=file.rollout.alpha,
-        soak_s=parse_duration(file.rollout.soak),
-        max_error_rate=parse_share(file.rollout.max_error_rate),
-        max_loss_increase=file.rollout.max_loss_increase,
-        outcomes=bool(file.predicts.outcome),
-    )
+_ENDS = {"promote": "promoted", "rollback": "rolled back"}
 
 
 def advance_rollout(
@@ -62,7 +52,7 @@ def advance_rollout(
     clock: Clock,
     model: str,
     shards: Shards,
-    scored: Sequence[Mapping[str, Any]],
+    scored: Sequence[ArmScores],
 ) -> Verdict | None:
     """The gate's verdict, or None where nothing is rolling out.
 
@@ -72,10 +62,10 @@ def advance_rollout(
     now = clock.now()
     with store.read() as tx:
         live = tx.deployment(model)
-        if live is None or not live.challenger or live.broken_views:
+        if live is None or not live.challenger:
             return None
         file = read_model_file(tx.model(model).text)
-        facts = gate_facts(file, live, tx.unit_counts(live.rollout), scored)
+        facts = gate_facts(tx, file, live, scored)
     policy = gate_policy(file)
     verdict = judge_gate(facts, policy, now)
     if verdict.outcome in (Outcome.HOLD, Outcome.ERROR):
@@ -89,7 +79,7 @@ def advance_rollout(
         if tx.deployment(model) != live:
             return None
         action, fresh, effects = _act(tx, file, live, verdict, now, evidence)
-        published = change_deployment(tx, live, fresh)
+        published = change_deployment(tx, live, fresh, rollout_ends=_ENDS.get(action, ""))
         tx.decide(
             Decision(
                 id=_decision_id(live),
@@ -107,80 +97,95 @@ def advance_rollout(
     return verdict
 
 
-def gate_facts(
-    file: ModelFile,
-    live: Deployment,
-    counts: Sequence[UnitCounts],
-    scored: Sequence[Mapping[str, Any]],
-) -> GateFacts:
-    """What the gate judges, from unit counts and counted losses."""
-    by = {(c.arm, c.step): c for c in counts}
-    none = UnitCounts("", 0, 0, 0, 0)
-
-    def stages(what: str) -> tuple[StageErrors, ...]:
-        return tuple(
-            StageErrors(
-                getattr(by.get((Arm.CHALLENGER, step), none), what),
-                getattr(by.get((Arm.CHAMPION, step), none), what),
-                min(parse_share(share), 0.999),
-            )
-            for step, share in enumerate(file.rollout.steps[: live.step + 1])
-        )
-
-    mine = [c for c in counts if c.arm == Arm.CHALLENGER]
+def gate_facts(tx: Tx, file: ModelFile, live: Deployment, scored: Sequence[ArmScores]) -> GateFacts:
+    """What the gate judges, from what happened to units and from their losses."""
+    record = record_of(tx, file, live)
+    stages = record.stages
+    if len(stages) <= live.step:  # an earlier release began it
+        stages = (*stages, Stage(min(live.share, 0.999), live.stage_started))
+    left_out = _left_out(tx, live.model, record.started)
+    arms = {one.arm: one.losses for one in scored if one.rollout == live.rollout}
     return GateFacts(
-        started=live.rollout_started,
-        stage_started=live.stage_started,
-        challenger_units=sum(c.units for c in mine),
-        failed_units=sum(c.failed for c in mine),
-        errors=stages("failed"),
-        slow=stages("slow"),
-        challenger=_losses(scored, Arm.CHALLENGER, live.rollout),
-        champion=_losses(scored, Arm.CHAMPION, live.rollout),
+        tx.stage_facts(live.rollout, stages, left_out),
+        next_share=_next_share(file, live),
+        slices=tx.slices_of(live.rollout),
+        challenger=arms.get(Arm.CHALLENGER, ArmLosses()),
+        champion=arms.get(Arm.CHAMPION, ArmLosses()),
+        most_loss=max((one.most for one in scored), default=1.0),
+        broken=live.broken_views,
     )
+
+
+def _next_share(file: ModelFile, live: Deployment) -> float:
+    """The next larger step of the file as it is now; everything where there is none."""
+    steps = (parse_share(step) for step in file.rollout.steps)
+    return next((share for share in steps if share > live.share), 1.0)
+
+
+def _left_out(tx: Tx, model: str, since: float) -> list[LeftOut]:
+    """When sources were broken, of everyone or of a tenant."""
+    known = {i.id: i for i in (*tx.incidents(model, _INCIDENTS), *tx.open_incidents(model))}
+    out: list[LeftOut] = []
+    for one in sorted(known.values(), key=lambda i: i.id):
+        if one.kind not in _BROKEN or (one.closed_at is not None and one.closed_at < since):
+            continue
+        until = math.inf if one.closed_at is None else one.closed_at
+        tenant = one.cause.partition(":")[2] if one.kind == TENANT_FEED.name else ""
+        out.append(LeftOut(one.since, until, tenant))
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class ArmScores:
+    """Losses of an arm of a rollout, by its units; ``most`` is what none exceeds."""
+
+    arm: str
+    rollout: str
+    losses: ArmLosses
+    most: float
 
 
 def count_losses(
     log: EventLog, contract: Contract, model: str, start: float, end: float
-) -> list[Mapping[str, Any]]:
-    """What answers cost, by arm and rollout: rows of (arm, rollout, n, loss, loss_squares). A loss
-    that has a unit is a share of the champion's mean."""
+) -> list[ArmScores]:
+    """What answers cost, by arm and rollout, one mean loss for each unit: rows of one unit depend
+    on each other. A loss that has a unit is a share of the champion's mean, and bounded."""
     task = make_task(contract.task)
     found = [
-        (one.arm, one.rollout, losses[np.isfinite(losses)])
+        (one, task.losses(one.outputs, one.labels), task.constant_losses(one.labels))
         for one in log.scored(model, contract, start, end)
-        for losses in [task.losses(one.outputs, one.labels)]
+        if one.arm in (Arm.CHAMPION, Arm.CHALLENGER) and one.rollout and len(one.labels)
     ]
-    scale = 1.0
+    scale, most = 1.0, task.loss_bounds[1]
     if task.loss_is_relative:
-        champion = [losses for arm, _, losses in found if arm == Arm.CHAMPION and len(losses)]
-        scale = float(np.concatenate(champion).mean()) if champion else 0.0
+        champion = [losses for one, losses, _ in found if one.arm == Arm.CHAMPION]
+        together = np.concatenate(champion) if champion else np.zeros(0)
+        sound = together[np.isfinite(together)]
+        scale, most = float(np.median(sound)) if len(sound) else 0.0, _MOST_TIMES
         if scale <= 0.0:
             return []
-    with np.errstate(over="ignore"):  # by a scale next to nothing
-        shares = [
-            (arm, rollout, np.minimum(losses / scale, MAX_MAGNITUDE))
-            for arm, rollout, losses in found
-        ]
+    held: dict[tuple[str, str], list[tuple[Floats, Floats, Floats]]] = {}
+    alone = 0
+    for one, *costs in found:
+        nobody = _ALONE - np.arange(alone, alone + len(one.units), dtype=np.uint64)
+        alone += len(one.units)
+        with np.errstate(over="ignore"):  # by a scale next to nothing
+            losses, naive = (
+                np.clip(np.nan_to_num(cost / scale, nan=most, posinf=most), 0.0, most)
+                for cost in costs
+            )
+        part = np.where(one.units == 0, nobody, one.units), losses, naive
+        held.setdefault((one.arm, one.rollout.rpartition("#")[0]), []).append(part)
     return [
-        {
-            "arm": arm,
-            "rollout": rollout,
-            "n": len(losses),
-            "loss": float(losses.sum()),
-            "loss_squares": float((losses**2).sum()),
-        }
-        for arm, rollout, losses in shares
+        ArmScores(arm, rollout, _by_unit(parts), most) for (arm, rollout), parts in held.items()
     ]
 
 
-def _losses(scored: Sequence[Mapping[str, Any]], arm: Arm, rollout: str) -> ArmFacts:
-    rows = [r for r in scored if r["arm"] == arm and r["rollout"].rpartition("#")[0] == rollout]
-    return ArmFacts(
-        sum(r["n"] for r in rows),
-        sum(r["loss"] for r in rows),
-        sum(r["loss_squares"] for r in rows),
-    )
+def _by_unit(parts: Sequence[tuple[Floats, Floats, Floats]]) -> ArmLosses:
+    units, losses, naive = (np.concatenate(column) for column in zip(*parts, strict=True))
+    _, place, rows = np.unique(units, return_inverse=True, return_counts=True)
+    mean, constant = (np.bincount(place, weights=values) / rows for values in (losses, naive))
+    return ArmLosses(len(rows), float(mean.sum()), float((mean**2).sum()), float(constant.sum()))
 
 
 def _act(
@@ -207,11 +212,9 @@ def _act(
         )
         out = tuple(sorted({*live.rolled_back, live.challenger or ""}))
         return "rollback", replace(gone, rollout="", rolled_back=out), effects
-    steps = file.rollout.steps
-    after = live.step + 1
-    if after < len(steps) and parse_share(steps[after]) < 1.0:
-        share = parse_share(steps[after])
-        fresh = replace(live, share=share, step=after, stage_started=now, changed_at=now)
+    share = _next_share(file, live)
+    if share < 1.0:
+        fresh = replace(live, share=share, step=live.step + 1, stage_started=now, changed_at=now)
         return "advance", fresh, ()
     champion = live.challenger or live.champion
     told: tuple[Effect, ...] = ()

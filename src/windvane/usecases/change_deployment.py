@@ -7,10 +7,15 @@ from dataclasses import replace
 from windvane.core.journal import Effect
 from windvane.ports.control_store import Deployment, Tx
 from windvane.usecases.publish_routing import ALIAS, routing_effects
+from windvane.usecases.read_model_file import read_model_file
+from windvane.usecases.record_rollout import record_rollout
 
 
-def change_deployment(tx: Tx, before: Deployment | None, after: Deployment) -> tuple[Effect, ...]:
-    """The effects that follow; none where nothing changes.
+def change_deployment(
+    tx: Tx, before: Deployment | None, after: Deployment, *, rollout_ends: str = "replaced"
+) -> tuple[Effect, ...]:
+    """The effects that follow; none where nothing changes. ``rollout_ends`` says how, where one
+    does.
 
     A stand-in answers for one champion: with another it has to be chosen anew. The registry's
     alias follows the champion, whoever changed it and why.
@@ -20,6 +25,9 @@ def change_deployment(tx: Tx, before: Deployment | None, after: Deployment) -> t
     moved = before is not None and before.champion != after.champion
     if moved and before is not None and after.standing_in == before.standing_in:
         after = replace(after, standing_in=None, stand_ins={})
+    if (before is not None and before.rollout) or after.rollout:
+        file = read_model_file(tx.model(after.model).text)
+        record_rollout(tx, file, before, after, after.changed_at, rollout_ends)
     tx.put_deployment(after)
     effects = routing_effects(tx, [after.model])
     if moved:

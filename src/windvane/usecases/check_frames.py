@@ -54,6 +54,7 @@ LEAST_REFERENCE = LEAST_CHUNKS * ROWS_A_CHUNK
 _NULLS = (0.05, 0.1, 0.25)  # rises of a share that are worth what the bands of a PSI are worth
 _MOST_NOTES = 10  # of segments that are not judged
 _DEPENDS = 2.0  # rows that count as one, from which a sentence says so
+_JUDGED = 0.5  # of the windows, for no alarm to mean something
 _BANDS = ("", "look", "investigate", "alert")
 OnStep = Callable[[str, int, int], None]
 
@@ -448,14 +449,22 @@ def _watch_verdict(replay: Replay, by_segment: Sequence[SegmentCheck]) -> Verdic
     if replay.alarms:
         message = f"{len(replay.alarms)} alarms in {replay.windows} windows"
         return Verdict(Outcome.FAIL, "CHK-201", f"{message}, first {replay.alarms[0].title}")
-    if not replay.outcomes.get(Outcome.PASS, 0):
+    passed = replay.outcomes.get(Outcome.PASS, 0)
+    if not passed:
         last = next(iter(replay.last.values()), None)
         why = last.sentence if last is not None else "there is no window"
         missing = last.missing if last is not None else "windows"
         return Verdict(Outcome.HOLD, "CHK-202", f"no window could be judged: {why}", missing)
     unjudged = sum(one.outcome is Outcome.HOLD for one in by_segment)
     but = f"; {unjudged} of {len(by_segment)} segments are not judged" if unjudged else ""
-    return Verdict(Outcome.PASS, "CHK-200", f"no alarm in {replay.windows} windows{but}")
+    message = f"no alarm in {replay.windows} windows{but}"
+    if passed < _JUDGED * replay.windows:
+        first = (
+            f"only {passed} of {replay.windows} windows were judged: the first taught what is usual"
+        )
+        missing = "a reference of more windows"
+        return Verdict(Outcome.HOLD, "CHK-205", f"{message}; {first}", missing)
+    return Verdict(Outcome.PASS, "CHK-200", message)
 
 
 def _severity(alarm: ToldAlarm) -> int:

@@ -34,6 +34,7 @@ from windvane.usecases.read_model_file import (
     parse_duration,
     parse_share,
 )
+from windvane.usecases.rollout_policy import gate_policy, slow_from
 
 _OF_OUTCOMES = ["metric", "at", "floor", "margin", "arrive_within"]
 _TIERS = tuple(tier.value for tier in Tier)
@@ -70,7 +71,6 @@ def check_model_file(file: ModelFile) -> None:
         "watch.refused": file.watch.refused,
         "watch.errors": file.watch.errors,
         **({"watch.fallbacks": file.watch.fallbacks} if file.watch.fallbacks else {}),
-        "rollout.max_error_rate": file.rollout.max_error_rate,
         **{f"rollout.steps[{i}]": s for i, s in enumerate(file.rollout.steps)},
     }
     for parse, fields in ((parse_duration, durations), (parse_share, shares)):
@@ -124,6 +124,8 @@ def check_model_file(file: ModelFile) -> None:
         for name, feature in features.items():
             _check_feature(f"features.{view}.{name}", name, feature)
     _check_steps(file)
+    gate_policy(file)
+    slow_from(file.rollout)
     for step in file.serve.fallback:
         _check_fallback(step, file)
     for word in ("rule", "constant"):
@@ -169,13 +171,7 @@ def _check_numbers(file: ModelFile) -> None:
             "between 0% and 100%",
         ),
         ("watch.min_rows", 0 < watch.min_rows <= _MOST_ROWS, f"from 1 to {_MOST_ROWS:,}"),
-        (
-            "rollout.max_error_rate",
-            0.0 < parse_share(rollout.max_error_rate) < 1.0,
-            "between 0% and 100%",
-        ),
         ("rollout.alpha", 0.0 < rollout.alpha < 1.0, "between 0 and 1"),
-        ("rollout.max_loss_increase", 0.0 < rollout.max_loss_increase < 1e6, "more than 0"),
         ("serve.circuit.failures", 1 <= file.serve.circuit.failures <= 1_000, "from 1 to 1000"),
         ("serve.circuit.probes", 1 <= file.serve.circuit.probes <= 100, "from 1 to 100"),
         ("train.min_rows", 0 < train.min_rows <= _MOST_ROWS, f"from 1 to {_MOST_ROWS:,}"),

@@ -18,6 +18,7 @@ from windvane.usecases.read_model_file import ModelFile
 Floats = NDArray[np.float64]
 _MOST_ROWS = 200_000  # evenly spread over the table
 _MOST_CLASSES = 50
+_MARGIN = 0.02  # of a metric, or of a loss as a share, that may be lost
 _YES = ("1", "1.0", "true", "True", "TRUE", "yes", "Yes", "YES")
 _WORDS = {"binary": "probabilities", "regression": "numbers"}
 
@@ -53,13 +54,12 @@ def compare_quality(
     else:
         spec = _guessed(columns, label, prediction)
     task = make_task(spec)
-    margin = file.rollout.max_loss_increase if file is not None else 0.02
     before, after = (
         _quality(task, frame, truth, answers, label, prediction, alpha / 2.0)
         for frame, truth, answers in columns
     )
     # A loss has a unit: its margin is a share of it.
-    least = before.value - margin if task.larger_is_better else before.value * (1.0 + margin)
+    least = before.value - _MARGIN if task.larger_is_better else before.value * (1.0 + _MARGIN)
     return QualityChange(spec.kind, before, after, least, _judge(before, after, least, alpha))
 
 

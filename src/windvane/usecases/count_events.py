@@ -1,4 +1,4 @@
-"""The sketches and units that events make; every event counts in its window."""
+"""The sketches that events make; every event counts in its window."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from windvane.core.routing import (
     CASCADED,
-    HURRIED,
     NO_SAMPLE,
     SELECTED,
     SELECTED_CHALLENGER,
@@ -27,7 +26,7 @@ from windvane.core.sketch import (
     segment_name,
 )
 from windvane.inference.imported import IMPORTED
-from windvane.ports.control_store import UnitSeen, WindowKey
+from windvane.ports.control_store import WindowKey
 from windvane.ports.events import (
     Compared,
     CountedEvent,
@@ -35,14 +34,12 @@ from windvane.ports.events import (
     Predicted,
     Refused,
     RouteTaken,
-    column_values,
 )
 from windvane.ports.segments import SegmentKey
 from windvane.usecases.compare_stand_in import compare_answers
 from windvane.usecases.count_rows import Rows, code_rows, event_rows
 from windvane.usecases.event_contracts import EventContracts
 
-_MOST_STEPS = 1_000_000
 _LATENCY_EDGES_US = np.array(LATENCY_EDGES_US, np.int64)
 
 
@@ -200,39 +197,11 @@ def _count_latencies(groups: Sequence[Sequence[int]]) -> NDArray[np.int64]:
     return counts.astype(np.int64).reshape(len(groups), bins)
 
 
-def units_of(known: EventContracts, events: Sequence[CountedEvent]) -> list[UnitSeen]:
-    """Units of running rollouts: all of the challenger's, the champion's unlucky ones."""
-    out: list[UnitSeen] = []
-    for event in events:
-        if not isinstance(event, Predicted) or not event.rollout:
-            continue
-        slow = event.latency_us > known.models[event.model].slow_us
-        rollout, _, named_step = event.rollout.rpartition("#")
-        step = int(named_step)
-        if not 0 <= step <= _MOST_STEPS:
-            raise ValueError(f"step {step} of a rollout")
-        units = column_values(event.units, event.rows)
-        for route, unit in zip(event.routes_of(), units, strict=True):
-            if HURRIED in route.flags:  # it did not answer: no evidence that it is well
-                continue
-            failed = "failed" in route.flags
-            if route.arm == Arm.CHALLENGER or failed or slow:
-                named = unit or weak_unit(event)
-                out.append(UnitSeen(rollout, route.arm, named, step, failed, slow))
-    return out
-
-
 def _counted_as(route: RouteTaken) -> str:
     """The arm whose window a row is counted in."""
     if CASCADED not in route.flags:
         return route.arm
     return SELECTED_CHALLENGER if route.arm == Arm.CHALLENGER else SELECTED
-
-
-def weak_unit(event: Predicted) -> str:
-    """What a row counts as whose client named no unit: everything of one key in one minute. Rows
-    of one caller depend on each other, so each by itself would be too much evidence."""
-    return f"\x00{event.key}/{event.ts // 60.0:.0f}"
 
 
 # Model, number of the window, tenant, contract, version, arm.

@@ -9,14 +9,15 @@ import msgspec
 
 from windvane.core.errors import WindvaneError
 from windvane.core.sketch import Sketch
-from windvane.ports.control_store import Access, UnitSeen, WindowKey
+from windvane.ports.control_store import Access, WindowKey
 from windvane.ports.event_log import LogEntry
 from windvane.ports.events import CountedEvent, Denied, SpoolRecord, Unlogged
 from windvane.ports.quarantine import Quarantined
 from windvane.ports.segments import SegmentKey
 from windvane.usecases.check_event import UncountableEvent
 from windvane.usecases.commit_log import UNFIT
-from windvane.usecases.count_events import count_events, units_of
+from windvane.usecases.count_events import count_events
+from windvane.usecases.count_units import CountedUnits, count_units
 from windvane.usecases.event_contracts import EventContracts
 from windvane.usecases.passed_over import Spans, spans_of
 from windvane.usecases.record_access import accesses
@@ -87,7 +88,7 @@ class CountedPart:
 
     sketches: Mapping[WindowKey, Sketch]
     segments: Sequence[tuple[SegmentKey, Sketch]]
-    units: Sequence[UnitSeen]
+    units: CountedUnits
     access: Sequence[Access]
     times: Mapping[str, Sequence[float]]
 
@@ -101,7 +102,7 @@ def count_part(known: EventContracts, recorder: str, items: Sequence[Item]) -> C
     return CountedPart(
         counted.windows,
         counted.segments,
-        units_of(known, events),
+        count_units(known, events),
         accesses(item.event for item in items),
         times,
     )
@@ -112,7 +113,7 @@ def uncountable(known: EventContracts, recorder: str, items: Sequence[Item]) -> 
     try:
         fresh = _new_events(items)
         count_events(known, recorder, fresh)
-        units_of(known, fresh)
+        count_units(known, fresh)
         accesses(item.event for item in items)
     except UNFIT as error:
         if len(items) == 1:

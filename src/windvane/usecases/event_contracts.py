@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from windvane.core.errors import WindvaneError
+from windvane.core.rollout import Stage
 from windvane.core.sketch import NO_AXES, Axis, Layout
 from windvane.core.task import Contract, Task, make_task
 from windvane.ports.control_store import StoreUnavailable, Tx, UnknownName
@@ -27,6 +28,8 @@ _UNREADABLE = (
     WindvaneError, msgspec.MsgspecError, ValueError, TypeError, LookupError, ArithmeticError,
     RecursionError,
 )  # fmt: skip
+_MOST_STEPS = 1_000_000
+_MOST_ROLLOUTS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,16 @@ class EventModel:
     beside: tuple[Axis, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class RolloutStep:
+    """A ``step`` of a rollout, counted from 0, with what its ``stage`` was begun as; None where
+    that is not known."""
+
+    rollout: str
+    step: int
+    stage: Stage | None
+
+
 class EventContracts:
     """Contracts, layouts and model files of the events that were met, and what is wrong with those
     that cannot be read."""
@@ -52,6 +65,7 @@ class EventContracts:
         self.layouts: dict[str, Layout] = {NO_AXES.id: NO_AXES}
         self.version_layouts: dict[tuple[str, str], Layout] = {}
         self.models: dict[str, EventModel] = {}
+        self._stages: dict[str, tuple[Stage, ...]] = {}
         self._counted_on: dict[tuple[str, str], tuple[tuple[Layout, EventModel], Layout]] = {}
         self._bad_files: dict[str, tuple[str, WindvaneError]] = {}
         self._faults: dict[tuple[str, ...], WindvaneError] = {}
@@ -67,6 +81,39 @@ class EventContracts:
         for model, version in _versions(events) - self.version_layouts.keys():
             if model in self.models:
                 self._load_layout(tx, model, version)
+        self._load_stages(tx, events)
+
+    def stage_of(self, label: str) -> RolloutStep | None:
+        """The stage that an event's label of a rollout names; None for no rollout. Raises
+        ValueError for what no gateway writes."""
+        if not label:
+            return None
+        rollout, _, named = label.rpartition("#")
+        step = int(named)
+        if not 0 <= step <= _MOST_STEPS or "\x00" in rollout:
+            raise ValueError(f"step {step} of a rollout")
+        stages = self._stages.get(rollout, ())
+        return RolloutStep(rollout, step, stages[step] if step < len(stages) else None)
+
+    def _load_stages(self, tx: Tx, events: Sequence[CountedEvent]) -> None:
+        if len(self._stages) > _MOST_ROLLOUTS:
+            self._stages.clear()
+        for label in {e.rollout for e in events if isinstance(e, Predicted | Refused)} - {""}:
+            try:
+                found = self.stage_of(label)
+            except ValueError:
+                continue  # of an event that cannot be counted
+            if found is None or found.stage is not None:
+                continue
+            try:
+                record = tx.rollout(found.rollout)
+            except StoreUnavailable:
+                raise
+            except _UNREADABLE as error:
+                message = f"the rollout {found.rollout[:80]}: {_told(error)}"
+                self._faults["rollout", label] = UncountableEvent(message)
+                continue
+            self._stages[found.rollout] = record.stages if record is not None else ()
 
     def counted_on(self, model: str, version: str) -> Layout:
         """What rows of a version that was loaded are counted on: its layout, and beside that what
@@ -90,6 +137,8 @@ class EventContracts:
             return None
         found = self._faults.get(("model", event.model))
         found = found or self._faults.get(("contract", event.contract))
+        if isinstance(event, Predicted | Refused):
+            found = found or self._faults.get(("rollout", event.rollout))
         for pair in _versions((event,)) if found is None else ():
             found = found or self._faults.get(("version", *pair))
         return found

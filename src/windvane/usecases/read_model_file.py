@@ -202,14 +202,31 @@ class Slo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     over: str = "30d"
 
 
+class RollBackIf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What takes a version back, by evidence, where it is worse than the champion as well: the
+    share of first requests that fail, its p99, and what it loses of the champion's gain over a
+    constant."""
+
+    error_rate: str = "> 5%"
+    latency_p99: str = "> 2x champion"
+    loss: str = "> 25% of gain"
+
+
+class AdvanceIf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a version needs evidence of before it goes on: a rate of errors below one of the two."""
+
+    error_rate: str = "< 1%"
+    errors: str = "< 2x champion"
+
+
 class Rollout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Canary steps, the least time in each, and the guards."""
 
     steps: list[str] = msgspec.field(default_factory=lambda: ["5%", "25%", "50%", "100%"])
     soak: str = "30m"
     alpha: float = 0.05
-    max_error_rate: str = "5%"
-    max_loss_increase: float = 0.02
+    roll_back_if: RollBackIf = RollBackIf()
+    advance_if: AdvanceIf = AdvanceIf()
 
 
 class Train(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -41,6 +41,9 @@ def unfit_versions(
         lately = incident.closed_at is not None and now - incident.closed_at < _NOT_AGAIN_S
         if kind == STAND_IN_ERRORS.name and lately:
             out.setdefault(subject, "failed lately as it stood in")
+    for version, at in live.failed.items():
+        if now - at < _NOT_AGAIN_S:
+            out.setdefault(version, "failed lately as it stood in")
     # What is found silent is the stand-in of the champion, which is the first of the chain.
     if f"{STAND_IN_SILENT.name}:{live.champion}" in keys:
         chain = chain_of(file, live, list(tx.version_summaries(live.model)))

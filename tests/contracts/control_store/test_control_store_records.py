@@ -28,8 +28,6 @@ from windvane.ports.control_store import (
     Incident,
     IncidentNote,
     ModelRecord,
-    UnitCounts,
-    UnitSeen,
     UnknownName,
     VersionRecord,
     WindowKey,
@@ -540,62 +538,6 @@ def test_two_layouts_of_one_window_are_kept_apart(store: SqlControlStore) -> Non
     with store.read() as tx:
         found = {s.layout_id: s for _, s in tx.sketches("delay", 0.0, 1e9)}
     assert found == {LAYOUT.id: sketch(1) + sketch(3), other.id: sketch(2, other)}
-
-
-# Units of a rollout
-
-Seen = tuple[str, str, int, bool, bool]
-Counted = tuple[str, int, int, int, int]
-
-
-@pytest.mark.parametrize(
-    ("seen", "counted"),
-    [
-        ([], []),
-        ([("c", "u1", 0, False, False)], [("c", 0, 1, 0, 0)]),
-        (  # a unit is one, however often it comes
-            [("c", "u1", 0, False, False), ("c", "u1", 0, False, False)],
-            [("c", 0, 1, 0, 0)],
-        ),
-        (  # it fails once, at the step of its first failure
-            [("c", "u1", at, bad, False) for at, bad in ((0, False), (1, True), (2, True))],
-            [("c", 0, 1, 0, 0), ("c", 1, 0, 1, 0)],
-        ),
-        (  # slowness has a first step of its own
-            [("c", "u1", 0, True, False), ("c", "u1", 2, False, True)],
-            [("c", 0, 1, 1, 0), ("c", 2, 0, 0, 1)],
-        ),
-        (  # a later success takes nothing back
-            [("c", "u1", 0, True, True), ("c", "u1", 0, False, False)],
-            [("c", 0, 1, 1, 1)],
-        ),
-        (  # arms and units are counted apart
-            [("c", "u1", 0, True, False), ("p", "u2", 0, True, True), ("c", "u3", 1, False, False)],
-            [("c", 0, 1, 1, 0), ("c", 1, 1, 0, 0), ("p", 0, 1, 1, 1)],
-        ),
-    ],
-)  # fmt: skip
-@pytest.mark.parametrize("at_once", [True, False])
-def test_a_unit_counts_once_at_its_first(
-    store: SqlControlStore, seen: list[Seen], counted: list[Counted], at_once: bool
-) -> None:
-    units = [UnitSeen("roll", arm, unit, step, bad, slow) for arm, unit, step, bad, slow in seen]
-    with store.begin() as tx:
-        tx.add_units([UnitSeen("another", "c", "u1", 0, True, True)])
-        for batch in [units] if at_once else [[u] for u in units]:
-            tx.add_units(batch)
-    with store.read() as tx:
-        assert tx.unit_counts("roll") == [UnitCounts(*row) for row in counted]
-        assert tx.unit_counts("none") == []
-
-
-def test_a_units_name_may_hold_any_character(store: SqlControlStore) -> None:
-    """Names come from tenants, in JSON, which allows them all."""
-    names = ["", "é", "a\x00b", "a'b", "\U0001f600", "x" * 5_000]
-    with store.begin() as tx:
-        tx.add_units([UnitSeen("roll", "c", name, 0, False, False) for name in names])
-    with store.read() as tx:
-        assert tx.unit_counts("roll") == [UnitCounts("c", 0, len(names), 0, 0)]
 
 
 def test_the_number_of_the_latest_table_is_known_without_it(store: SqlControlStore) -> None:

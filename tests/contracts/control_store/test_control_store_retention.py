@@ -9,6 +9,7 @@ import pytest
 
 from windvane.adapters.sql import SqlControlStore
 from windvane.core.journal import Decision, Effect
+from windvane.core.rollout import EVERYONE, FAILED, Stage
 from windvane.core.sketch import TRAFFIC, Layout, NumericAxis, Sketch, merge
 from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.control_store import (
@@ -17,12 +18,12 @@ from windvane.ports.control_store import (
     Incident,
     IncidentNote,
     ModelRecord,
-    UnitSeen,
     WindowKey,
     WindowVerdict,
 )
 from windvane.ports.quarantine import Counted, CountName
 from windvane.ports.retention import AgedRows
+from windvane.ports.rollouts import FirstRequest, RolloutRecord, UnitEvent
 
 LAYOUT = Layout((NumericAxis("x", (0.0, 1.5)),))
 HOUR = 3_600.0
@@ -168,7 +169,7 @@ def test_incidents_go_once_they_are_closed_for_long(store: SqlControlStore) -> N
         assert len(tx.incidents("other", 100)) == 1
 
 
-def test_effects_that_are_done_calls_and_units_of_old_rollouts_go(store: SqlControlStore) -> None:
+def test_effects_that_are_done_and_calls_go(store: SqlControlStore) -> None:
     verdict = Verdict(Outcome.PASS, "C-1", "said")
     effects = tuple(Effect("notify", {"n": i}) for i in range(3))
     with store.begin() as tx:
@@ -176,18 +177,54 @@ def test_effects_that_are_done_calls_and_units_of_old_rollouts_go(store: SqlCont
         tx.effect_done("d#0", 10.0)
         tx.effect_done("d#1", 90.0)
         tx.add_access([Access("AA", "k", "delay", "predict", h, 1, h, h) for h in (0.0, 90.0)])
-        tx.put_deployment(Deployment("delay", "1", challenger="2", rollout="now"))
-        tx.add_units(
-            [UnitSeen(r, "c", f"u{i}", 0, False, False) for r in ("now", "old") for i in range(3)]
-        )
     assert drop(store, AgedRows.EFFECTS, 50.0, "") == [1]
     assert drop(store, AgedRows.ACCESS, 50.0, "") == [1]
-    assert drop(store, AgedRows.UNITS, 0.0, "") == [3]
     with store.read() as tx:
         assert [item.key for item in tx.due_effects(1e9, 10)] == ["d#2"], "what is due stays"
-        assert [c.units for c in tx.unit_counts("now")] == [3]
-        assert tx.unit_counts("old") == []
         assert [a.hour for a in tx.access("", 0.0, 10)] == [90.0]
+
+
+def meet(store: SqlControlStore, rollout: str) -> None:
+    """Three units, each of which fails and is in two slices."""
+    units = [f"u{i}" for i in range(3)]
+    with store.begin() as tx:
+        tx.put_rollout(RolloutRecord(rollout, "delay", "2", "1", 0.0, ()))
+        tx.add_first_requests(
+            [FirstRequest(rollout, 0, "AA", u, "challenger", 0.0, True, False) for u in units]
+        )
+        tx.add_unit_events(
+            [
+                UnitEvent(rollout, FAILED, of, "AA", u, "challenger", 0, 0.0)
+                for u in units
+                for of in (EVERYONE, "tenant:AA")
+            ]
+        )
+
+
+def met(store: SqlControlStore, rollout: str) -> tuple[int, int, int]:
+    with store.read() as tx:
+        (facts,) = tx.stage_facts(rollout, [Stage(0.1, 0.0)])
+    everyone, tenant = (facts.first_of(FAILED, name).challenger for name in (EVERYONE, "tenant:AA"))
+    return facts.challenger.units, everyone, tenant
+
+
+@pytest.mark.parametrize("live", [("now",), ("now", "too"), ()])
+def test_units_of_rollouts_that_are_over_go_and_their_records_stay(
+    store: SqlControlStore, live: tuple[str, ...]
+) -> None:
+    for rollout in ("now", "old", "too"):
+        meet(store, rollout)
+    with store.begin() as tx:
+        tx.put_deployment(Deployment("plain", "1"))
+        for rollout in live:
+            tx.put_deployment(Deployment(rollout, "1", challenger="2", rollout=rollout))
+    dropped = drop(store, AgedRows.UNITS, 0.0, "")
+    assert sum(dropped) == 9 * (3 - len(live))
+    assert max(dropped) == 4, "a step is bounded, whatever the table"
+    for rollout in ("now", "old", "too"):
+        assert met(store, rollout) == ((3, 3, 3) if rollout in live else (0, 0, 0))
+    with store.read() as tx:
+        assert {one.id for one in tx.rollouts("delay", 10)} == {"now", "old", "too"}
 
 
 def test_the_oldest_row_of_each_kind_is_known(store: SqlControlStore) -> None:

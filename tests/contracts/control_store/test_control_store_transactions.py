@@ -6,11 +6,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from random import Random
 
 import pytest
 
 from windvane.adapters.sql import SqlControlStore
 from windvane.core.journal import Decision, Effect
+from windvane.core.rollout import EVERYONE, FAILED, Stage
 from windvane.core.routing import KeyEntry
 from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.control_store import (
@@ -18,10 +20,10 @@ from windvane.ports.control_store import (
     KeyRecord,
     ModelRecord,
     StoreUnavailable,
-    UnitSeen,
 )
 from windvane.ports.judging import Progress
 from windvane.ports.leases import LeaseLost
+from windvane.ports.rollouts import FirstRequest, UnitEvent
 from windvane.usecases.leases import SHARDS, give_up, hold_shards
 from windvane.usecases.publish_routing import routing_effects
 
@@ -78,32 +80,77 @@ def test_a_read_cannot_write(store: SqlControlStore) -> None:
         assert tx.models() == []
 
 
-def test_concurrent_writers_lose_nothing(open_store: Opener) -> None:
-    """Threads that each add units and decide; every one of their writes is there after."""
-    start = threading.Barrier(4)
+def together(work: Callable[[int], None], threads: int = 4) -> list[BaseException]:
+    """What went wrong where each of some threads does its work at the same time."""
+    start = threading.Barrier(threads)
     errors: list[BaseException] = []
 
-    def work(name: int) -> None:
+    def run(name: int) -> None:
         try:
-            mine = open_store()
             start.wait(DEADLINE_S)
-            for i in range(5):
-                with mine.begin() as tx:
-                    tx.add_units([UnitSeen("roll", "c", f"{name}-{i}", 0, True, False)])
-                    tx.decide(decision(f"shared-{i}"))
+            work(name)
         except BaseException as error:
             errors.append(error)
 
-    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
-    for thread in threads:
+    running = [threading.Thread(target=run, args=(n,)) for n in range(threads)]
+    for thread in running:
         thread.start()
-    for thread in threads:
+    for thread in running:
         thread.join(DEADLINE_S)
-    assert errors == []
-    with open_store().read() as tx:
-        assert [(c.units, c.failed) for c in tx.unit_counts("roll")] == [(20, 20)]
+    assert not any(thread.is_alive() for thread in running)
+    return errors
+
+
+def first_request(unit: str, rollout: str = "roll") -> FirstRequest:
+    return FirstRequest(rollout, 0, "AA", unit, "challenger", 0.0, True, False)
+
+
+def failure(unit: str, rollout: str = "roll") -> UnitEvent:
+    return UnitEvent(rollout, FAILED, EVERYONE, "AA", unit, "challenger", 0, 0.0)
+
+
+def units_of(store: SqlControlStore, rollout: str = "roll") -> tuple[int, int, int]:
+    """Units, those whose first request failed, and first failures."""
+    with store.read() as tx:
+        (facts,) = tx.stage_facts(rollout, [Stage(0.1, 0.0)])
+    return facts.challenger.units, facts.challenger.failed, facts.first_of(FAILED).challenger
+
+
+def test_concurrent_writers_lose_nothing(open_store: Opener) -> None:
+    """Threads that each add units and decide; every one of their writes is there after."""
+    stores = [open_store() for _ in range(4)]
+
+    def work(name: int) -> None:
+        for i in range(5):
+            with stores[name].begin() as tx:
+                tx.add_first_requests([first_request(f"{name}-{i}")])
+                tx.add_unit_events([failure(f"{name}-{i}")])
+                tx.decide(decision(f"shared-{i}"))
+
+    assert together(work) == []
+    assert units_of(stores[0]) == (20, 20, 20)
+    with stores[0].read() as tx:
         assert len(tx.decisions("", 100)) == 5
         assert len(tx.due_effects(1e9, 100)) == 5
+
+
+def test_recorders_that_meet_the_same_units_never_wait_for_each_other(open_store: Opener) -> None:
+    """Whatever order their events come in: each transaction takes its rows in one order, or two
+    would each hold what the other wants."""
+    stores = [open_store() for _ in range(4)]
+    rounds, units = 3, 2_000
+
+    def work(name: int) -> None:
+        for at in range(rounds):
+            names = [f"u{i}" for i in range(units)]
+            Random(f"{name} {at}").shuffle(names)
+            with stores[name].begin([]) as tx:
+                tx.add_first_requests([first_request(unit, f"roll-{at}") for unit in names])
+                tx.add_unit_events([failure(unit, f"roll-{at}") for unit in names])
+
+    assert together(work) == []
+    for at in range(rounds):
+        assert units_of(stores[0], f"roll-{at}") == (units, units, units)
 
 
 # Leases

@@ -1,8 +1,9 @@
-"""The canary gate as a table: each guard by itself, which of several decides, and what it says."""
+"""The gate as a table: each guard by itself, which of several decides, and what it says."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,192 +11,200 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from windvane.core.rollout import ArmFacts, GateFacts, GatePolicy, StageErrors, judge_gate
+from windvane.core.rollout import (
+    EVERYONE,
+    FAILED,
+    SLOW,
+    ArmCounts,
+    ArmLosses,
+    FirstEvents,
+    GateFacts,
+    GatePolicy,
+    Stage,
+    StageFacts,
+    judge_gate,
+    tenant_slice,
+)
 from windvane.core.verdict import Outcome
 
 P, H, F = Outcome.PASS, Outcome.HOLD, Outcome.FAIL
-
-SOAK_S = 1_800.0
-POLICY = GatePolicy(soak_s=SOAK_S)
-STARTED = 1_000_000.0
+SOAK_S, STARTED = 1_800.0, 1_000_000.0
 SOAKED = STARTED + SOAK_S
-
-Stage = tuple[int, int, float]
-
-
-def stages(*given: Stage) -> tuple[StageErrors, ...]:
-    return tuple(StageErrors(*stage) for stage in given)
+POLICY = GatePolicy(soak_s=SOAK_S)
+MANY, MORE = ArmCounts(1_000), ArmCounts(4_000)
 
 
-def losses(n: int, mean: float = 0.15, square: float = 0.05) -> ArmFacts:
-    return ArmFacts(n, mean * n, square * n)
+def losses(units: int, mean: float = 0.15, square: float = 0.03, naive: float = 0.25) -> ArmLosses:
+    return ArmLosses(units, mean * units, square * units, naive * units)
 
 
-def facts(**change: Any) -> GateFacts:
-    """Errors as the champion's, fast, equally good, and enough of everything."""
-    good: dict[str, Any] = {
-        "started": STARTED,
-        "stage_started": STARTED,
-        "challenger_units": 400,
-        "failed_units": 4,
-        "errors": stages((1, 20, 0.05)),
-        "slow": stages((1, 20, 0.05)),
-        "challenger": losses(4_000),
-        "champion": losses(40_000),
-    }
-    return GateFacts(**{**good, **change})
+def first(challenger: int, champion: int, **slices: tuple[int, int]) -> Mapping[str, FirstEvents]:
+    found = {EVERYONE: FirstEvents(challenger, champion)}
+    return found | {tenant_slice(name): FirstEvents(*of) for name, of in slices.items()}
 
 
-BOUND = POLICY.soak_s
-SHORT = "3 challenger and 40,000 champion outcomes, 20 needed"
-MANY_ERRORS = stages((20, 20, 0.05))
-WORSE = losses(4_000, mean=0.25, square=0.09)
-UNSURE = losses(600)
+def stage(
+    share: float = 0.05,
+    challenger: ArmCounts = MANY,
+    champion: ArmCounts = MORE,
+    *,
+    failed: Mapping[str, FirstEvents] | None = None,
+    slow: Mapping[str, FirstEvents] | None = None,
+    slow_us: float | None = 80_000.0,
+) -> StageFacts:
+    happened = {FAILED: failed or first(0, 0), SLOW: slow or first(0, 0)}
+    return StageFacts(Stage(share, STARTED, slow_us, 0.2), challenger, champion, happened)
+
+
+def facts(*stages: StageFacts, **change: Any) -> GateFacts:
+    """Few errors, fast, equally good, and enough of everything."""
+    good = GateFacts(
+        stages or (stage(),), slices=10, challenger=losses(40_000), champion=losses(400_000)
+    )
+    return replace(good, **change)
+
+
+BAD = stage(failed=first(20, 20), challenger=ArmCounts(1_000, 15))
+OVER = stage(
+    challenger=ArmCounts(400, 60), champion=ArmCounts(4_000, 8), failed=first(10, 61)
+)  # by rate far over, by first failures hardly worse
+WORSE = losses(40_000, mean=0.25, square=0.08)
 
 
 @pytest.mark.parametrize(
-    ("change", "outcome", "code"),
+    ("given", "outcome", "code"),
     [
-        ({}, P, "ROL-301"),
-        ({"errors": MANY_ERRORS}, F, "ROL-301"),
-        ({"slow": MANY_ERRORS}, F, "ROL-303"),
-        ({"failed_units": 60}, F, "ROL-302"),
-        ({"challenger": WORSE}, F, "ROL-305"),
-        ({"challenger": losses(4_000, mean=0.05, square=0.01)}, P, "ROL-301"),  # better
-        ({"challenger_units": 19, "failed_units": 0}, H, "ROL-302"),
-        ({"challenger_units": 60, "failed_units": 0}, H, "ROL-302"),  # clean, but too few to say
-        ({"challenger_units": 400, "failed_units": 20}, H, "ROL-302"),  # at the limit
-        ({"challenger": losses(19)}, H, "ROL-305"),
-        ({"champion": losses(19)}, H, "ROL-305"),
-        ({"challenger": UNSURE}, H, "ROL-305"),
-        ({"challenger": ArmFacts(), "champion": ArmFacts()}, H, "ROL-305"),
-        ({"errors": (), "slow": ()}, P, "ROL-301"),
-        ({"errors": stages((0, 0, 0.05)), "slow": stages((0, 0, 0.05))}, P, "ROL-301"),
+        (facts(), P, "ROL-301"),
+        (facts(BAD), F, "ROL-301"),
+        (facts(OVER), F, "ROL-302"),
+        (facts(stage(challenger=ArmCounts(1_000, 0, 60), slow=first(60, 20))), F, "ROL-303"),
+        # as many of the champion's are slow, or more fail: nothing that the challenger did
+        (facts(stage(challenger=ArmCounts(1_000, 0, 60), slow=first(3, 60))), H, "ROL-303"),
+        (facts(stage(challenger=ArmCounts(400, 60), failed=first(3, 60))), H, "ROL-301"),
+        (facts(challenger=WORSE), F, "ROL-305"),
+        (facts(challenger=losses(40_000, mean=0.05, square=0.01)), P, "ROL-301"),  # better
+        (facts(stage(challenger=ArmCounts(19))), H, "ROL-301"),
+        (facts(stage(challenger=ArmCounts(60))), H, "ROL-301"),  # clean, but too few to say
+        (facts(stage(challenger=ArmCounts(0), champion=ArmCounts(0))), H, "ROL-301"),  # silence
+        (facts(challenger=losses(19)), H, "ROL-305"),
+        (facts(champion=losses(19)), H, "ROL-305"),
+        (facts(challenger=losses(600)), H, "ROL-305"),
+        (facts(broken=("weather",)), H, "ROL-306"),
+        (facts(BAD, broken=("weather",)), F, "ROL-301"),
+        (facts(stage(failed=first(8, 100, AA=(8, 1), UA=(0, 99)))), F, "ROL-307"),
+        (facts(stage(failed=first(3, 60, AA=(3, 1), UA=(0, 59)))), P, "ROL-301"),
         # the worst guard decides, and of two that fail the first
-        ({"errors": MANY_ERRORS, "challenger": ArmFacts()}, F, "ROL-301"),
-        ({"failed_units": 60, "slow": MANY_ERRORS}, F, "ROL-302"),
-        ({"slow": MANY_ERRORS, "challenger": WORSE}, F, "ROL-303"),
-        ({"challenger_units": 19, "failed_units": 0, "challenger": ArmFacts()}, H, "ROL-302"),
+        (facts(BAD, challenger=losses(3)), F, "ROL-301"),
+        (facts(OVER, challenger=WORSE), F, "ROL-302"),
     ],
 )
-def test_table(change: dict[str, Any], outcome: Outcome, code: str) -> None:
-    verdict = judge_gate(facts(**change), POLICY, SOAKED)
-    assert (verdict.outcome, verdict.code) == (outcome, code)
+def test_table(given: GateFacts, outcome: Outcome, code: str) -> None:
+    verdict = judge_gate(given, POLICY, SOAKED)
+    assert (verdict.outcome, verdict.code) == (outcome, code), verdict
     assert (verdict.missing != "") == (outcome is H)
 
 
 @pytest.mark.parametrize(
     ("after", "outcome", "code"),
-    [(0.0, H, "ROL-304"), (BOUND - 1, H, "ROL-304"), (BOUND, P, "ROL-301"), (9e9, P, "ROL-301")],
+    [(0.0, H, "ROL-304"), (SOAK_S - 1, H, "ROL-304"), (SOAK_S, P, "ROL-301"), (9e9, P, "ROL-301")],
 )
 def test_a_good_challenger_soaks_first(after: float, outcome: Outcome, code: str) -> None:
     verdict = judge_gate(facts(), POLICY, STARTED + after)
     assert (verdict.outcome, verdict.code) == (outcome, code)
 
 
-def test_each_stage_soaks_anew() -> None:
-    later = facts(stage_started=SOAKED)
-    assert judge_gate(later, POLICY, SOAKED + 60.0).code == "ROL-304"
-    assert judge_gate(later, POLICY, SOAKED + BOUND).outcome is P
-
-
 def test_harm_does_not_wait_for_the_soak() -> None:
-    verdict = judge_gate(facts(slow=MANY_ERRORS), POLICY, STARTED)
-    assert (verdict.outcome, verdict.code) == (F, "ROL-303")
+    assert judge_gate(facts(BAD), POLICY, STARTED).outcome is F
 
 
-SAID = [
-    (
-        {"errors": MANY_ERRORS},
-        (
-            "errors: 20 challenger units against 20 champion units at 5% share, "
-            "evidence 3.16e+12 >= 80"
-        ),
-    ),
-    (
-        {"slow": stages((1, 10, 0.05), (30, 20, 0.25))},
-        (
-            "slow answers: 31 challenger units against 30 champion units at 25% share, "
-            "evidence 1.43e+05 >= 80"
-        ),
-    ),
-    ({"failed_units": 60}, "error rate 15.0% of units, 5.0% allowed, n=400"),
-    ({"challenger": WORSE}, "loss rose by +0.086 to +0.114, +0.020 allowed, n=4,000"),
-]
+def test_every_stage_needs_evidence_of_its_own() -> None:
+    """What an earlier one showed carries nobody through a stage that nobody met."""
+    one, silent = stage(), stage(0.25, ArmCounts(0), ArmCounts(0))
+    verdict = judge_gate(facts(one, silent), POLICY, SOAKED)
+    assert (verdict.outcome, verdict.code) == (H, "ROL-301")
+    shown = stage(failed=first(40, 760), challenger=ArmCounts(9_000, 180),
+                  champion=ArmCounts(9_000, 180))  # fmt: skip
+    few = stage(0.25, ArmCounts(60, 1), ArmCounts(200, 4))
+    assert judge_gate(facts(shown, few), POLICY, SOAKED).outcome is H
+    enough = stage(0.25, ArmCounts(600, 12), ArmCounts(900, 18))
+    assert judge_gate(facts(shown, enough), POLICY, SOAKED).outcome is P
 
 
-@pytest.mark.parametrize(("change", "sentence"), SAID)
-def test_a_fail_says_both_sides(change: dict[str, Any], sentence: str) -> None:
-    assert judge_gate(facts(**change), POLICY, SOAKED).sentence == sentence
+def test_a_champion_that_fails_often_too_is_no_reason_to_go_back() -> None:
+    """A fifth of all fails on both: over every limit, and nothing that a rollback would mend."""
+    both = stage(0.25, ArmCounts(900, 180), ArmCounts(2_700, 540), failed=first(150, 450))
+    assert judge_gate(facts(both), POLICY, SOAKED).outcome is P
+
+
+def test_before_a_smaller_share_less_is_asked_for() -> None:
+    """As many units would be hurt by more failures each."""
+    some = stage(challenger=ArmCounts(500, 1))
+    assert judge_gate(facts(some, next_share=1.0), POLICY, SOAKED).outcome is H
+    assert judge_gate(facts(some, next_share=0.25), POLICY, SOAKED).outcome is P
+
+
+def test_losses_are_held_against_what_the_champion_gains() -> None:
+    """Where one label in two hundred is positive, a constant costs 5% more than the champion: by
+    the loss itself hardly anything, and all that the champion is for."""
+    mine = ArmLosses(4_000_000, 0.00498 * 4e6, 0.00495 * 4e6, 0.00498 * 4e6)
+    others = ArmLosses(40_000_000, 0.00455 * 4e7, 0.0045 * 4e7, 0.00498 * 4e7)
+    verdict = judge_gate(facts(challenger=mine, champion=others), POLICY, SOAKED)
+    assert (verdict.outcome, verdict.code) == (F, "ROL-305")
+
+
+def test_few_units_with_rare_large_losses_say_nothing() -> None:
+    """Twenty units without one: a normal radius would be next to none."""
+    mine, others = losses(20, mean=0.01, square=0.0001), losses(4_000, mean=0.02, square=0.01)
+    verdict = judge_gate(facts(challenger=mine, champion=others), POLICY, SOAKED)
+    assert (verdict.outcome, verdict.code) == (H, "ROL-305")
+
+
+def test_a_model_without_outcomes_is_not_asked_for_them() -> None:
+    without = facts(challenger=ArmLosses(), champion=ArmLosses())
+    assert judge_gate(without, replace(POLICY, outcomes=False), SOAKED).outcome is P
+    assert judge_gate(without, POLICY, SOAKED).code == "ROL-305"
 
 
 @pytest.mark.parametrize(
-    ("change", "after", "sentence", "missing"),
+    ("given", "sentence"),
     [
-        (
-            {"challenger_units": 7, "failed_units": 1},
-            BOUND,
-            "error rate 14.3% of units, 5.0% allowed, n=7",
-            "13 units",
-        ),
-        ({"challenger": losses(3)}, BOUND, SHORT, "17 challenger outcomes"),
-        ({}, 600.0, "soaked 10 min < 30 min", "20 min more"),
+        (facts(BAD), "errors: 20 challenger units against 20 champion units at 5% share"),
+        (facts(OVER), "first requests failed: 15.00% of 400 challenger units, 0.20% of 4,000"),
+        (facts(stage(challenger=ArmCounts(1_000, 0, 60), slow=first(60, 20))),
+         "first requests slower than 80 ms: 6.00% of 1,000 challenger units"),
+        (facts(stage(failed=first(8, 100, AA=(8, 1), UA=(0, 99)))),
+         "tenant AA has most errors: 8 challenger units against 1 champion units"),
+        (facts(challenger=WORSE), "loss rose by +0.0"),
     ],
-)
-def test_a_hold_says_both_sides_and_how_much_is_missing(
-    change: dict[str, Any], after: float, sentence: str, missing: str
-) -> None:
-    verdict = judge_gate(facts(**change), POLICY, STARTED + after)
-    assert verdict.sentence == sentence
-    assert verdict.missing == missing
+)  # fmt: skip
+def test_a_fail_says_both_sides(given: GateFacts, sentence: str) -> None:
+    assert judge_gate(given, POLICY, SOAKED).sentence.startswith(sentence)
 
 
-def test_a_pass_says_both_sides_too() -> None:
-    message = judge_gate(facts(), POLICY, SOAKED).sentence
-    assert re.fullmatch(
-        r"errors: 1 challenger units against 20 champion units at 5% share, "
-        r"evidence [\d.]+ < 80",
-        message,
-    )
+def test_a_hold_says_how_much_is_missing_in_units_and_minutes() -> None:
+    verdict = judge_gate(facts(stage(challenger=ArmCounts(90))), POLICY, SOAKED)
+    found = re.fullmatch(r"(\d+) units more, about (\d+) min without one", verdict.missing)
+    assert found is not None, verdict.missing
+    units, minutes = map(int, found.groups())
+    assert minutes == pytest.approx(units / 3.0, abs=1), "three a minute came"
+    more = stage(challenger=ArmCounts(90 + units))
+    assert judge_gate(facts(more), POLICY, SOAKED).outcome is P, "and it is enough"
+    one_less = stage(challenger=ArmCounts(90 + units - 1))
+    assert judge_gate(facts(one_less), POLICY, SOAKED).outcome is H
 
 
 def test_the_champions_missing_outcomes_are_named() -> None:
     verdict = judge_gate(facts(challenger=losses(500), champion=losses(3)), POLICY, SOAKED)
-    assert verdict.outcome is H
-    assert "17" in verdict.missing
-    assert "champion" in verdict.sentence
-
-
-@pytest.mark.parametrize(
-    "change", [{"challenger_units": 60, "failed_units": 0}, {"challenger": UNSURE}]
-)
-def test_every_hold_says_how_much_is_missing(change: dict[str, Any]) -> None:
-    verdict = judge_gate(facts(**change), POLICY, SOAKED)
-    assert verdict.outcome is H
-    assert re.search(r"\d", verdict.missing)
+    assert verdict.missing == "17 champion units with outcomes"
 
 
 def test_a_short_soak_is_said_in_seconds() -> None:
     verdict = judge_gate(facts(), replace(POLICY, soak_s=20.0), STARTED + 5.0)
-    assert verdict.code == "ROL-304"
-    assert "15" in verdict.missing
-
-
-@pytest.mark.parametrize("limit", [0.0, 1.0])
-def test_a_limit_that_the_file_allows_can_be_judged(limit: float) -> None:
-    verdict = judge_gate(facts(), replace(POLICY, max_error_rate=limit), SOAKED)
-    assert verdict.outcome in (P, H, F)
-
-
-def test_the_guards_share_alpha() -> None:
-    """Three guards say the evidence they roll back at; each spends its inverse of alpha."""
-    message = judge_gate(facts(), POLICY, SOAKED).sentence
-    least = float(message.rpartition("<")[2])
-    assert 4.0 / least <= POLICY.alpha * (1 + 1e-9)
+    assert (verdict.code, verdict.missing) == ("ROL-304", "15s more")
 
 
 def test_a_stricter_alpha_asks_for_more_evidence() -> None:
-    close = facts(errors=stages((9, 20, 0.1)))
+    close = facts(stage(failed=first(5, 20)))
     assert judge_gate(close, POLICY, SOAKED).outcome is P
     assert judge_gate(close, replace(POLICY, alpha=0.5), SOAKED).outcome is F
 
@@ -203,53 +212,51 @@ def test_a_stricter_alpha_asks_for_more_evidence() -> None:
 # Laws
 
 COUNT = st.integers(0, 60)
-STAGES = st.lists(
-    st.tuples(COUNT, COUNT, st.sampled_from([0.05, 0.25, 0.5])), min_size=1, max_size=3
-)
-ANY = st.builds(
-    lambda units, failed, errors, slow, c, p: facts(
-        challenger_units=units,
-        failed_units=min(failed, units),
-        errors=stages(*errors),
-        slow=stages(*slow),
-        challenger=losses(c),
-        champion=losses(p),
-    ),
-    st.integers(0, 500), COUNT, STAGES, STAGES, st.integers(0, 5_000), st.integers(0, 5_000),
-)  # fmt: skip
-ORDER = {P: 0, H: 1, F: 2}
 
 
-def worse_by_one(given: GateFacts, what: str) -> GateFacts:
-    """One more unit of the challenger's that failed or was slow in the last stage."""
-    held = getattr(given, what)
-    return replace(
-        given, **{what: (*held[:-1], replace(held[-1], challenger=held[-1].challenger + 1))}
+@st.composite
+def any_stage(draw: st.DrawFn) -> StageFacts:
+    mine, others = draw(st.integers(0, 500)), draw(st.integers(0, 2_000))
+    return stage(
+        draw(st.sampled_from([0.05, 0.25, 0.5])),
+        ArmCounts(mine, draw(st.integers(0, min(mine, 60))), draw(st.integers(0, min(mine, 60)))),
+        ArmCounts(others, draw(st.integers(0, min(others, 60))), 0),
+        failed=first(draw(COUNT), draw(COUNT)),
+        slow=first(draw(COUNT), draw(COUNT)),
     )
 
 
-@given(ANY, st.sampled_from(["errors", "slow"]))
+ANY = st.builds(
+    lambda stages, c, p: facts(*stages, challenger=losses(c), champion=losses(p)),
+    st.lists(any_stage(), min_size=1, max_size=3),
+    st.integers(0, 5_000),
+    st.integers(0, 50_000),
+)
+ORDER = {P: 0, H: 1, F: 2}
+
+
+def with_last(some: GateFacts, **change: Any) -> GateFacts:
+    return replace(some, stages=(*some.stages[:-1], replace(some.now, **change)))
+
+
+@given(ANY, st.sampled_from([FAILED, SLOW]))
 def test_one_more_bad_unit_never_saves_a_challenger(some: GateFacts, what: str) -> None:
-    before = judge_gate(some, POLICY, SOAKED)
-    after = judge_gate(worse_by_one(some, what), POLICY, SOAKED)
+    held = some.now.first_of(what)
+    happened = {**some.now.first, what: first(held.challenger + 1, held.champion)}
+    before, after = (
+        judge_gate(one, POLICY, SOAKED) for one in (some, with_last(some, first=happened))
+    )
     assert ORDER[after.outcome] >= ORDER[before.outcome]
 
 
 @given(ANY)
-def test_one_more_failed_unit_never_helps(some: GateFacts) -> None:
-    if some.failed_units == some.challenger_units:
+def test_one_more_failed_first_request_never_helps(some: GateFacts) -> None:
+    held = some.now.challenger
+    if held.failed == held.units:
         return
-    more = replace(some, failed_units=some.failed_units + 1)
-    before, after = (judge_gate(f, POLICY, SOAKED).outcome for f in (some, more))
-    assert ORDER[after] >= ORDER[before]
-
-
-@given(ANY)
-def test_one_more_bad_unit_of_the_champions_never_hurts(some: GateFacts) -> None:
-    held = some.errors
-    more = replace(some, errors=(*held[:-1], replace(held[-1], champion=held[-1].champion + 1)))
-    before, after = (judge_gate(f, POLICY, SOAKED).outcome for f in (some, more))
-    assert ORDER[after] <= ORDER[before]
+    worse = with_last(some, challenger=replace(held, failed=held.failed + 1))
+    before, after = (judge_gate(one, POLICY, SOAKED) for one in (some, worse))
+    assert ORDER[after.outcome] >= ORDER[before.outcome]
 
 
 @given(ANY, st.floats(0, 5_000), st.floats(0, 5_000))
@@ -260,12 +267,6 @@ def test_time_alone_only_ends_the_soak(some: GateFacts, one: float, two: float) 
         assert late == early
 
 
-@given(ANY, st.floats(0, 5_000))
-def test_it_is_a_function_of_its_facts(some: GateFacts, after: float) -> None:
-    now = STARTED + after
-    assert judge_gate(some, POLICY, now) == judge_gate(some, POLICY, now)
-
-
 @given(ANY)
 def test_hold_and_only_hold_lacks_something(some: GateFacts) -> None:
     verdict = judge_gate(some, POLICY, SOAKED)
@@ -274,13 +275,13 @@ def test_hold_and_only_hold_lacks_something(some: GateFacts) -> None:
     assert re.search(r"\d", verdict.sentence)
 
 
-@given(st.integers(20, 400), st.sampled_from([0.02, 0.05, 0.2]))
+@given(st.integers(0, 2_000), st.sampled_from([0.002, 0.01, 0.05]))
 def test_no_challenger_passes_unseen(units: int, limit: float) -> None:
     """A pass says that the rate is *below* the limit: with few units it cannot be said."""
-    policy = GatePolicy(max_error_rate=limit)
-    verdict = judge_gate(facts(challenger_units=units, failed_units=0), policy, SOAKED)
-    clean_by_chance = (1.0 - limit) ** units
+    policy = replace(POLICY, advance_error_rate=limit)
+    some = facts(stage(challenger=ArmCounts(units), slow_us=None))
+    verdict = judge_gate(some, policy, SOAKED)
     if verdict.outcome is P:
-        assert clean_by_chance <= policy.alpha
+        assert (1.0 - limit) ** units <= policy.alpha
     else:
-        assert verdict.code == "ROL-302"
+        assert verdict.code == "ROL-301"

@@ -1,4 +1,4 @@
-"""Who meets which version: sticky, salted by the model, never moved back as the share grows."""
+"""Who meets which version: sticky, salted by the rollout, never moved back as the share grows."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from windvane.core.routing import Arm, ModelRoute, bucket, choose
+from windvane.core.routing import Arm, ModelRoute, bucket, choose, salt_of
 from windvane.core.task import Contract
 
+ROLLOUT = "delay/2/9"
 ROUTE = ModelRoute(
-    "delay", Contract(()), "late", 0.5, (), champion="1", challenger="2", challenger_share=0.25
-)
+    "delay", Contract(()), "late", 0.5, (), champion="1", challenger="2", challenger_share=0.25,
+    rollout=f"{ROLLOUT}#0",
+)  # fmt: skip
 SHARES = st.floats(0, 1)
 
 
@@ -37,7 +39,7 @@ def test_table(
     low_unit: tuple[str, Arm],
     high_unit: tuple[str, Arm],
 ) -> None:
-    units = sorted((f"u{i}" for i in range(50)), key=lambda u: bucket("delay", u))
+    units = sorted((f"u{i}" for i in range(50)), key=lambda u: bucket(ROLLOUT, u))
     route = replace(ROUTE, challenger=challenger, challenger_share=share, standing_in=standing_in)
     assert choose(route, units[0]) == low_unit
     assert choose(route, units[-1]) == high_unit
@@ -53,17 +55,22 @@ def test_a_tenant_has_its_own_stand_in_and_else_everyones() -> None:
 
 
 @given(st.text(max_size=20), st.text(max_size=20))
-def test_a_units_place_is_fixed(model: str, unit: str) -> None:
-    place = bucket(model, unit)
+def test_a_units_place_is_fixed(salt: str, unit: str) -> None:
+    place = bucket(salt, unit)
     assert 0.0 <= place < 1.0
-    assert bucket(model, unit) == place
-    route = replace(ROUTE, model=model)
+    assert bucket(salt, unit) == place
+    route = replace(ROUTE, rollout=f"{salt}#2")
+    assert choose(route, unit) == choose(replace(route, model="another"), unit)
     assert choose(route, unit) == choose(replace(route, versions=(), chain=("9",)), unit)
 
 
 @given(st.text(max_size=20), st.lists(SHARES, min_size=2, max_size=6))
 def test_a_growing_share_never_moves_a_unit_back(unit: str, shares: list[float]) -> None:
-    arms = [choose(replace(ROUTE, challenger_share=s), unit)[1] for s in sorted(shares)]
+    """Each is a step, which the name of the rollout is followed by."""
+    arms = [
+        choose(replace(ROUTE, challenger_share=s, rollout=f"{ROLLOUT}#{step}"), unit)[1]
+        for step, s in enumerate(sorted(shares))
+    ]
     first = arms.index(Arm.CHALLENGER) if Arm.CHALLENGER in arms else len(arms)
     assert all(arm is Arm.CHAMPION for arm in arms[:first])
     assert all(arm is Arm.CHALLENGER for arm in arms[first:])
@@ -82,15 +89,35 @@ def test_places_are_uniform() -> None:
     assert (((found - 1_000) ** 2) / 1_000).sum() < 43.8
 
 
-def test_models_shuffle_units_anew() -> None:
-    """Else the same tenth of all users would meet every canary."""
+@given(st.text(max_size=20), st.integers(0, 10**6))
+def test_the_salt_of_a_rollout_is_the_same_in_every_step(name: str, step: int) -> None:
+    assert salt_of(f"{name}#{step}") == name
+
+
+def test_where_nothing_rolls_out_there_is_no_salt() -> None:
+    assert salt_of("") == ""
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [("delay/2/9", "delay/3/9"), ("delay/2/9", "delay/2/10"), ("delay/2/9", "churn/2/9")],
+)
+def test_each_rollout_draws_units_anew(one: str, two: str) -> None:
+    """Else the same tenth of all users would meet every canary, of every model and version."""
     units = [f"user-{i}" for i in range(4_000)]
-    one = np.array([bucket("delay", u) for u in units])
-    two = np.array([bucket("churn", u) for u in units])
-    assert abs(np.corrcoef(one, two)[0, 1]) < 0.06
-    both = ((one < 0.1) & (two < 0.1)).sum()
-    assert both < 80
+    first, second = (np.array([bucket(name, u) for u in units]) for name in (one, two))
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.06
+    drawn = [
+        {
+            u
+            for u in units
+            if choose(replace(ROUTE, challenger_share=0.1, rollout=f"{name}#0"), u)[0] == "2"
+        }
+        for name in (one, two)
+    ]
+    assert all(300 < len(mine) < 500 for mine in drawn)
+    assert len(drawn[0] & drawn[1]) < 80
 
 
-def test_a_models_name_cannot_run_into_a_units() -> None:
+def test_a_salt_cannot_run_into_a_unit() -> None:
     assert bucket("ab", "c") != bucket("a", "bc")

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
 import pytest
-from usecases.harness import Harness
+from usecases.harness import MODEL, START, WINDOW_S, Harness, Trained, columns
 from usecases.timeline import only
 
+from windvane.core.drift import Baseline
+from windvane.core.sketch import TRAFFIC, Sketch
+from windvane.ports.control_store import Checkpoint, WindowKey
 from windvane.usecases.actions import About
 
 pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationWarning")
@@ -76,3 +85,76 @@ def test_a_total_fault_is_no_past_however_long_it_lasts(harness: Harness) -> Non
     assert open_causes(harness) == ["feed:weather"]
     play(harness, at, 8)
     assert open_causes(harness) == []
+
+
+ROWS = {"AA": 20, "UA": 150, "BB": 150}
+WELL: Mapping[str, Mapping[str, Any]] = {tenant: {} for tenant in ROWS}
+CELSIUS: Mapping[str, Mapping[str, Any]] = {t: {"celsius": True} for t in ROWS}
+
+
+def send(
+    harness: Harness, first: int, windows: int, shapes: Mapping[str, Mapping[str, Any]],
+    version: str = "1",
+) -> int:  # fmt: skip
+    """Windows of several tenants, each with rows of its own shape."""
+    empty = Sketch.empty(harness.layout.id, harness.layout.size)
+    for i in range(first, first + windows):
+        start = START + WINDOW_S * i
+        sketches: dict[WindowKey, Sketch] = {}
+        for j, (tenant, shape) in enumerate(shapes.items()):
+            rows = ROWS[tenant]
+            counts = harness.layout.count(columns(rows, 7_919 * i + j, **shape))[0]
+            told = {"rows": rows, "requests": rows}
+            traffic = np.array([told.get(name, 0) for name in TRAFFIC], np.int64)
+            key = WindowKey(MODEL, start, version, "champion", tenant, "r1")
+            sketches[key] = Sketch(harness.layout.id, counts, traffic, empty.latency)
+        with harness.store.begin() as tx:
+            tx.put_layout(harness.layout)
+            tx.add_sketches(sketches)
+            tx.set_checkpoint(Checkpoint("m/w0", 0, start + WINDOW_S))
+        harness.clock.at = max(harness.clock.at, start + WINDOW_S)
+        assert harness.judge()
+    return first + windows
+
+
+def test_everyones_lasting_change_is_not_over_for_what_one_tenant_has_beside_it(
+    harness: Harness,
+) -> None:
+    """Everyone's past is the change by then, which says nothing of who has healed of it."""
+    at = send(harness, 0, HEALTHY, WELL)
+    at = send(harness, at, RECENT + 20, CELSIUS)
+    at = send(harness, at, 20, {**CELSIUS, "UA": {"celsius": True, "nulls": 1.0}})
+    assert open_causes(harness) == ["feed:weather", "tenant_feed:UA"]
+    assert harness.live.standing_in == "2"
+
+
+def test_who_stays_changed_when_everyones_change_is_over_is_told(harness: Harness) -> None:
+    at = send(harness, 0, HEALTHY, WELL)
+    at = send(harness, at, RECENT + 20, CELSIUS)
+    assert open_causes(harness) == ["feed:weather"]
+    at = send(harness, at, 25, {**WELL, "AA": {"celsius": True}})
+    assert open_causes(harness) == ["tenant_feed:AA"]
+    assert harness.live.stand_ins == {"AA": "2"}
+    assert harness.live.standing_in is None
+    send(harness, at, 12, WELL)
+    assert open_causes(harness) == []
+
+
+def test_a_version_that_an_earlier_release_registered_is_watched_by_tenant(
+    harness: Harness,
+) -> None:
+    """Its baseline has counts only: what is usual of windows is learned from what is served."""
+
+    class Former:
+        def to_bytes(self) -> bytes:
+            held: Baseline = known.baseline
+            body = {"layout_id": held.layout_id, "counts": held.counts.tolist()}
+            return zlib.compress(json.dumps(body).encode())
+
+    known = harness.trained
+    harness.trained = Trained(known.layout, Former())  # type: ignore[arg-type]
+    harness.add_version("9")
+    harness.put("9")
+    at = send(harness, 0, HEALTHY, WELL, version="9")
+    send(harness, at, 3, {**WELL, "UA": {"nulls": 1.0}}, version="9")
+    assert open_causes(harness) == ["tenant_feed:UA"]

@@ -31,15 +31,18 @@ POLICY = watch_policy(FILE, models=1, tenants=len(SHARES))
 
 
 def window_of(
-    index: int, rng: np.random.Generator, wave: float, broken: str = ""
+    index: int, rng: np.random.Generator, wave: float, broken: str = "", silent: str = ""
 ) -> dict[str, Counts]:
-    """Values follow the sun by ``wave`` deviations, and traffic too."""
+    """Values follow the sun by ``wave`` deviations, and traffic too. One feature of a ``broken``
+    tenant is off, of a ``silent`` one it has no value."""
     sun = float(np.sin(2.0 * np.pi * index / DAY))
     out: dict[str, Counts] = {}
     for tenant, most in SHARES.items():
         values = rng.standard_normal((int(most * (0.55 + 0.45 * sun)), len(FEATURES))) + wave * sun
         if tenant == broken:
             values[:, 0] += 1.5
+        if tenant == silent:
+            values[:, 0] = np.nan
         out[tenant] = LAYOUT.count({n: values[:, i] for i, n in enumerate(FEATURES)})[0]
     return out
 
@@ -61,9 +64,9 @@ class World:
         )
         self.replay = Replay(monitors=(SuddenShift(),))
 
-    def play(self, windows: int, broken: str = "") -> None:
+    def play(self, windows: int, broken: str = "", silent: str = "") -> None:
         for _ in range(windows):
-            counts = window_of(self.at, self.rng, self.wave, broken)
+            counts = window_of(self.at, self.rng, self.wave, broken, silent)
             self.replay.judge(self._closed(MONDAY + WINDOW_S * self.at, counts))
             self.at += 1
         assert not self.replay.left_out
@@ -96,6 +99,14 @@ def test_a_fault_of_a_young_tenant_is_told_in_the_morning() -> None:
     world.play(180)
     world.play(60, broken="middle")
     assert [a.cause for a in world.replay.alarms] == ["tenant_feed:middle"]
+
+
+def test_a_total_fault_of_one_that_has_no_past_yet_is_its_own() -> None:
+    """Everyone's alarm shows it first: nobody else is to be answered by a stand-in for it."""
+    world = World(6, wave=0.0)
+    world.play(2)
+    world.play(20, silent="middle")
+    assert {a.cause for a in world.replay.alarms} == {"tenant_feed:middle"}
 
 
 def test_a_part_expects_nothing_of_hours_that_do_not_differ() -> None:

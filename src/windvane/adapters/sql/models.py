@@ -31,7 +31,7 @@ _OF_A_MODEL = (
     t.versions, t.deployments, t.routes, t.window_sketches, t.segment_sketches, t.window_verdicts,
     t.monitor_states, t.learned_states, t.judged_windows, t.incidents, t.action_items, t.silences,
     t.quarantine,
-    t.tenant_limits,
+    t.tenant_limits, t.rollouts,
 )  # fmt: skip
 
 

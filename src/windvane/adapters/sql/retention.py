@@ -141,7 +141,11 @@ class RetentionRows(Rows):
         """Units of rollouts that are over; those that are under way are named by deployments."""
         live = [load(row.body, Deployment) for row in self.all(sa.select(t.deployments.c.body))]
         running = [one.rollout for one in live if one.rollout]
-        return self._drop_some(t.rollout_units, ~t.rollout_units.c.rollout.in_(running), limit)
+        dropped = 0
+        for table in (t.rollout_first_requests, t.rollout_unit_events):
+            over = ~table.c.rollout.in_(running)
+            dropped += self._drop_some(table, over, limit - dropped) if dropped < limit else 0
+        return dropped
 
     def _drop_some(self, table: sa.Table, where: sa.ColumnElement[bool], limit: int) -> int:
         found = self.all(sa.select(*table.primary_key).where(where).limit(limit))

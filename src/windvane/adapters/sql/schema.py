@@ -131,14 +131,35 @@ segment_sketches = _table(
     _key("layout_id"),
     sa.Column("sketch", sa.LargeBinary, nullable=False),
 )
-rollout_units = _table(
-    "rollout_units",
+rollouts = _table(
+    "rollouts",
+    _key("id"),
+    sa.Column("model", sa.String, nullable=False),
+    _float("started"),
+    _text("body"),
+    sa.Index("ix_rollouts_model_started", "model", "started"),
+)
+rollout_first_requests = _table(
+    "rollout_first_requests",
     _key("rollout"),
-    _key("arm"),
+    _key("step", sa.BigInteger),
     _key("unit"),
+    _text("tenant"),
+    _text("arm"),
+    _float("at"),
+    _int("failed"),
+    _int("slow"),
+)
+rollout_unit_events = _table(
+    "rollout_unit_events",
+    _key("rollout"),
+    _key("what"),
+    _key("slice"),
+    _key("unit"),
+    _text("tenant"),
+    _text("arm"),
     _int("step"),
-    _int("failed_step"),
-    _int("slow_step"),
+    _float("at"),
 )
 window_verdicts = _table(
     "window_verdicts",

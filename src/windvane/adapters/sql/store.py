@@ -19,6 +19,7 @@ from windvane.adapters.sql.incidents import IncidentRows
 from windvane.adapters.sql.models import ModelRows
 from windvane.adapters.sql.quarantine import QuarantineRows
 from windvane.adapters.sql.retention import RetentionRows
+from windvane.adapters.sql.rollouts import RolloutRows
 from windvane.adapters.sql.tenants import TenantRows
 from windvane.adapters.sql.users import UserRows
 from windvane.adapters.sql.watching import WatchingRows
@@ -43,7 +44,7 @@ _WRITER, _MIGRATOR = 827360, 827361  # advisory locks of the database
 
 class _Tx(
     ModelRows, TenantRows, UserRows, WindowRows, WatchingRows, RetentionRows, QuarantineRows,
-    DecisionRows, IncidentRows, LeaseRows,
+    DecisionRows, IncidentRows, LeaseRows, RolloutRows,
 ):  # fmt: skip
     """Everything, on one connection."""
 

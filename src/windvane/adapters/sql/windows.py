@@ -1,8 +1,7 @@
-"""Window sketches, spool checkpoints, rollout units and verdicts."""
+"""Window sketches, spool checkpoints and verdicts."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -17,14 +16,11 @@ from windvane.adapters.sql.rows import Rows, dump, load, pack, unpack
 from windvane.core.sketch import Sketch
 from windvane.ports.control_store import (
     Checkpoint,
-    UnitCounts,
-    UnitSeen,
     WindowKey,
     WindowVerdict,
 )
 from windvane.ports.segments import SegmentKey
 
-_NEVER = -1
 _CHUNK = 500  # keys of one query
 _key_of = attrgetter("model", "start", "version", "arm", "tenant", "recorder")
 _segment_of = attrgetter("model", "start", "segment", "recorder")
@@ -104,69 +100,6 @@ class WindowRows(Rows):
         found = sa.select(t.window_sketches)
         parts = [found.where(c.model == model, c.start >= at) for model, at in since.items()]
         return (_keyed(row) for row in self.of_each(parts))
-
-    def add_units(self, units: Sequence[UnitSeen]) -> None:
-        """Units are kept by a hash: they are counted, never read, and may hold anything."""
-        if not units:
-            return
-        seen: dict[tuple[str, str, str], dict[str, Any]] = {}
-        for u in units:
-            unit = hashlib.blake2b(u.unit.encode("utf-8", "replace"), digest_size=12).hexdigest()
-            row = seen.setdefault(
-                (u.rollout, u.arm, unit),
-                {
-                    "rollout": u.rollout,
-                    "arm": u.arm,
-                    "unit": unit,
-                    "step": u.step,
-                    "failed_step": _NEVER,
-                    "slow_step": _NEVER,
-                },
-            )
-            if u.failed and row["failed_step"] == _NEVER:
-                row["failed_step"] = u.step
-            if u.slow and row["slow_step"] == _NEVER:
-                row["slow_step"] = u.step
-        # In one order, so that two writers never wait for each other.
-        rows = [seen[name] for name in sorted(seen)]
-        self.put(t.rollout_units, rows, keep=True)
-        for column in ("failed_step", "slow_step"):
-            late = [r for r in rows if r[column] != _NEVER]
-            if late:
-                c = t.rollout_units.c
-                self._c.execute(
-                    sa.update(t.rollout_units)
-                    .where(
-                        c.rollout == sa.bindparam("b_rollout"),
-                        c.arm == sa.bindparam("b_arm"),
-                        c.unit == sa.bindparam("b_unit"),
-                        c[column] == _NEVER,
-                    )
-                    .values({column: sa.bindparam("b_step")}),
-                    [
-                        {
-                            "b_rollout": r["rollout"],
-                            "b_arm": r["arm"],
-                            "b_unit": r["unit"],
-                            "b_step": r[column],
-                        }
-                        for r in late
-                    ],
-                )
-
-    def unit_counts(self, rollout: str) -> list[UnitCounts]:
-        c = t.rollout_units.c
-        rows = self.all(
-            sa.select(c.arm, c.step, c.failed_step, c.slow_step, sa.func.count())
-            .where(c.rollout == rollout)
-            .group_by(c.arm, c.step, c.failed_step, c.slow_step)
-        )
-        totals: dict[tuple[str, int], list[int]] = {}
-        for arm, step, failed, slow, n in rows:
-            for at, place in ((step, 0), (failed, 1), (slow, 2)):
-                if at != _NEVER:
-                    totals.setdefault((arm, at), [0, 0, 0])[place] += n
-        return [UnitCounts(arm, step, *n) for (arm, step), n in sorted(totals.items())]
 
     def add_verdicts(self, verdicts: Sequence[WindowVerdict]) -> None:
         self.put(

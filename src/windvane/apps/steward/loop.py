@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from windvane.core.alerting.updates import UpdatePolicy
 from windvane.ports.clock import Clock
@@ -16,7 +15,7 @@ from windvane.ports.leases import LeaseLost
 from windvane.ports.metrics import MetricsBoard
 from windvane.ports.pending_rollbacks import PendingRollbacks
 from windvane.ports.routing_feed import RoutingFeed
-from windvane.usecases.advance_rollout import advance_rollout, count_losses
+from windvane.usecases.advance_rollout import ArmScores, advance_rollout, count_losses
 from windvane.usecases.broken_versions import broken_versions
 from windvane.usecases.judge_again import judge_again
 from windvane.usecases.judge_windows import judge_windows
@@ -112,7 +111,7 @@ class Steward:
         self._feed_error = ""
         self._shards = Shards({})
         self._renewed_at = -math.inf
-        self._scored: dict[str, tuple[float, Sequence[Mapping[str, Any]]]] = {}
+        self._scored: dict[str, tuple[float, Sequence[ArmScores]]] = {}
 
     def turn(self) -> bool:
         """One turn; False while others hold every shard.
@@ -332,7 +331,7 @@ class Steward:
             if verdict is not None and verdict.failed:
                 _log.warning("model %s: %s %s", model, verdict.code, verdict.sentence)
 
-    def _losses(self, model: str) -> Sequence[Mapping[str, Any]]:
+    def _losses(self, model: str) -> Sequence[ArmScores]:
         """Losses since the rollout began, read from the log once a window."""
         with self._store.read() as tx:
             live = tx.deployment(model)

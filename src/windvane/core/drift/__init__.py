@@ -80,6 +80,7 @@ from windvane.core.drift.packing import (
 )
 from windvane.core.drift.past import (
     accept_change,
+    doubt_change,
     has_returned,
     return_to_former,
     take_as_past,
@@ -140,6 +141,7 @@ __all__ = [
     "decimate",
     "describe_change",
     "describe_reading",
+    "doubt_change",
     "effect_sizes",
     "find_null_stretch",
     "follow_concentration",

@@ -115,5 +115,13 @@ def return_to_former(cell: Cell, layout: Layout, features: Sequence[str]) -> Cel
     )
 
 
+def doubt_change(cell: Cell, layout: Layout, features: Sequence[str]) -> Cell:
+    """The cell that compares these features with what they were before they changed, and with
+    nothing that came since: whether that is how they are is to be told anew."""
+    based = return_to_former(cell, layout, features)
+    of_bins = axis_index(layout).spread(_of(layout, features))
+    return replace(based, current=np.where(of_bins, 0, based.current))
+
+
 def _of(layout: Layout, features: Sequence[str]) -> NDArray[np.bool_]:
     return np.array([name in features for name in layout.names])

@@ -1,25 +1,33 @@
 """May the challenger have more traffic, must it wait, or must it go?"""
 
-from windvane.core.rollout.gate import (
-    ArmFacts,
+from windvane.core.rollout.facts import (
+    EVERYONE,
+    FAILED,
+    SLOW,
+    ArmCounts,
+    ArmLosses,
+    FirstEvents,
     GateFacts,
-    GatePolicy,
-    StageErrors,
-    judge_gate,
+    Stage,
+    StageFacts,
+    segment_slice,
+    tenant_slice,
 )
-from windvane.core.rollout.statistics import (
-    asymptotic_radius,
-    log_staged_evidence,
-    mean_difference_bounds,
-)
+from windvane.core.rollout.gate import judge_gate
+from windvane.core.rollout.policy import GatePolicy
 
 __all__ = [
-    "ArmFacts",
+    "EVERYONE",
+    "FAILED",
+    "SLOW",
+    "ArmCounts",
+    "ArmLosses",
+    "FirstEvents",
     "GateFacts",
     "GatePolicy",
-    "StageErrors",
-    "asymptotic_radius",
+    "Stage",
+    "StageFacts",
     "judge_gate",
-    "log_staged_evidence",
-    "mean_difference_bounds",
+    "segment_slice",
+    "tenant_slice",
 ]

@@ -28,6 +28,7 @@ from windvane.core.routing.table import (
     bucket,
     choose,
     follow_rule,
+    salt_of,
 )
 
 __all__ = [
@@ -57,5 +58,6 @@ __all__ = [
     "is_tenant_name",
     "limits_of",
     "roll_back_route",
+    "salt_of",
     "without_versions",
 ]

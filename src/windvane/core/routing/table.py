@@ -144,15 +144,21 @@ class RoutingTable:
     limits: tuple[TenantLimit, ...] = ()
 
 
-def bucket(model: str, unit: str) -> float:
-    """A unit's fixed place in [0, 1): the same on every machine, for every table."""
-    digest = hashlib.blake2b(f"{model}\x00{unit}".encode(), digest_size=8).digest()
+def bucket(salt: str, unit: str) -> float:
+    """A unit's fixed place in [0, 1) by this ``salt``: the same on every machine, for every table
+    of one rollout, and another in the next, so that nobody meets all challengers."""
+    digest = hashlib.blake2b(f"{salt}\x00{unit}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2.0**64
+
+
+def salt_of(rollout: str) -> str:
+    """What the units of a rollout are drawn by: its name without the step that it is in."""
+    return rollout.rpartition("#")[0]
 
 
 def choose(route: ModelRoute, unit: str) -> tuple[str, Arm]:
     """The version and arm for a unit; growing the share never moves a unit back."""
-    if route.challenger and bucket(route.model, unit) < route.challenger_share:
+    if route.challenger and bucket(salt_of(route.rollout), unit) < route.challenger_share:
         return route.challenger, Arm.CHALLENGER
     if route.standing_in:
         return route.standing_in, Arm.FALLBACK

@@ -1,5 +1,11 @@
 """Statistics that several subjects share: ranks, centred moments, proper scores."""
 
+from windvane.core.statistics.arms import (
+    asymptotic_radius,
+    bounded_mean_radius,
+    log_noninferiority_evidence,
+    log_staged_evidence,
+)
 from windvane.core.statistics.auc import (
     AucDifference,
     AucEstimate,
@@ -37,14 +43,18 @@ __all__ = [
     "AucDifference",
     "AucEstimate",
     "Moments",
+    "asymptotic_radius",
     "auc",
     "auc_parts",
     "block_count",
+    "bounded_mean_radius",
     "delong",
     "delong_difference",
     "difference_bounds",
     "interval_level",
     "level_words",
+    "log_noninferiority_evidence",
+    "log_staged_evidence",
     "mean_bounds",
     "midranks",
     "moments_of",

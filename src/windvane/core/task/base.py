@@ -343,6 +343,11 @@ class Task(ABC):
         del labels
         return None
 
+    def constant_losses(self, labels: Floats) -> Floats:
+        """(rows,): `losses` of the constant that is best for these very rows; NaN where none is."""
+        naive = self.naive_losses(labels)
+        return np.full(len(labels), np.nan) if naive is None else naive
+
     @abstractmethod
     def streams(self, outputs: Outputs) -> dict[str, Any]:
         """What sketches count of the outputs: columns (rows,) of numbers or names by axis."""

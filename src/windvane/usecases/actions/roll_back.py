@@ -66,7 +66,7 @@ class RollBack(ModelAction):
         else:
             fresh = replace(held, champion=good, previous=None, changed_at=when.now)
         fresh = replace(fresh, rolled_back=tuple(sorted({*held.rolled_back, bad})))
-        effects = change_deployment(tx, held, fresh)
+        effects = change_deployment(tx, held, fresh, rollout_ends="rolled back by hand")
         facts = {"version": bad, "after": good}
         return Done(f"version {bad}", "ROL-110", message, facts, effects)
 
@@ -87,7 +87,8 @@ class Abort(ModelAction):
 
     def act(self, tx: Tx, asked: Asked, when: Occurrence) -> Done:
         held = self._rolling_out(tx, asked.model)
-        effects = change_deployment(tx, held, _without_challenger(held, when.now))
+        fresh = _without_challenger(held, when.now)
+        effects = change_deployment(tx, held, fresh, rollout_ends="aborted")
         message = (
             f"the rollout of version {held.challenger} was aborted at {held.share:.0%}: "
             f"version {held.champion} answers everyone"

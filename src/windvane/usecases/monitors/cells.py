@@ -308,7 +308,7 @@ def _fresh(window: ClosedWindow, subject: str, layout: Layout, began: float) -> 
     trained = window.baseline.cell
     if subject != EVERYONE:
         empty = Cell.empty(layout, began)
-        if trained.known.shape != empty.known.shape:
+        if layout.id != window.layout.id or len(trained.forecast.seen) != len(layout.axes):
             return replace(empty, forecast=Forecast.empty(len(layout.axes), ranked=False))
         of_part = Forecast.of_part(trained.forecast)
         return replace(empty, forecast=of_part, known=trained.known)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from windvane.core.drift import (
     Kind,
     StreamState,
     describe_change,
+    doubt_change,
     has_returned,
     judge_drift,
     psi_words,
@@ -115,8 +116,11 @@ class SuddenShift(Monitor):
             for s in rows
             if s != EVERYONE and tenant_of(s) is None and not is_declared(s, window.file)
         }
+        over = frozenset(everyone.held.told) - frozenset(told[EVERYONE])
         for subject, one in seen.items():
             after = _with_lasting(window, replace(one.after, told=told.get(subject, {})), policy)
+            if one is not everyone:
+                after = _without_everyones(window, after, over)
             mine = tuple(found for to, found in findings if to == subject)
             if one is everyone:
                 mine += tuple(_withdrawn(self.name, window, cell_rows({s: rows[s] for s in gone})))
@@ -309,6 +313,20 @@ def _with_returned(
             based = return_to_former(after.cell, layout, mine)
             lasting = after.lasting - {view}
             after = replace(after.after(based, changed=True), lasting=lasting)
+    return after
+
+
+def _without_everyones(window: ClosedWindow, after: HeldCell, over: Collection[str]) -> HeldCell:
+    """A part's cell once everyone's lasting change of sources is ``over``: it is compared with what
+    it was before again, so that it is told of where it stays as it was changed."""
+    for view in sorted(after.lasting.intersection(over)):
+        if after.told.get(view) != OF_ALL:
+            continue
+        mine = [n for n in with_former(after.cell, after.layout) if window.views.get(n) == view]
+        based = doubt_change(after.cell, after.layout, mine)
+        told = {v: kind for v, kind in after.told.items() if v != view}
+        lasting = after.lasting - {view}
+        after = replace(after.after(based, changed=True), told=told, lasting=lasting)
     return after
 
 

@@ -26,6 +26,7 @@ from windvane.usecases.monitors.look_at_cells import SeenCell
 from windvane.usecases.moves import AGAINST_A_SOURCE, FOR_A_TENANT
 
 _NEARLY_ALL = 0.9
+_NONE = 0.9  # of the rows without a value
 _SOON = (
     10  # windows within which everyone's alarm follows that of some tenants, if it is everyone's
 )
@@ -81,7 +82,8 @@ def whose(
     sounding = {
         s
         for s, found in of_parts.items()
-        if features.intersection(f for f, _ in found) and not _goes_back(seen[s], view)
+        if features.intersection(f for f, _ in found)
+        and not (view in everyone.held.told and _goes_back(seen[s], window.views, view))
     }
     if not streams:
         return {}
@@ -89,16 +91,22 @@ def whose(
         # All rows of several are so: there is nobody whom it is not of.
         return _everyones(seen, window, view, sounding)
     begun = everyone.held.told.get(view) == FEED.name
+    # What lasted is everyone's past by now: what sounds beside it is another change.
+    lasts = begun and view in everyone.held.lasting
     if mine and begun and not sounding:
         return {EVERYONE: grade_of(everyone, window, view)}
     if begun and not mine:
         # It is over for all rows together: whoever sounds still is to be seen off once more.
         return {s: OF_ALL for s in sounding if seen[s].held.told.get(view) is None}
     learned.read([s for s, one in others.items() if one.held.has_past])
+    # What no value at all came of needs no past of its own to be odd.
+    young = any(
+        not one.held.has_past and _has_none(one, window.layout, streams) for one in others.values()
+    )
     every = [
-        Part(s, one.held.pending.waiting + one.counts, one.held.reference, one.held.cell)
+        _part_of(s, one, everyone)
         for s, one in others.items()
-        if not one.held.is_new and one.held.has_past
+        if not one.held.is_new and (one.held.has_past or young)
     ]
     tenants = _Partition(TENANT_FEED.name, [p for p in every if tenant_of(p.name) is not None])
     partitions = [
@@ -119,7 +127,15 @@ def whose(
         ]
         if healed:
             least = min(healed, key=lambda one: one.rows_of(sounding))
-            return {**least.told_as(sounding), EVERYONE: OF_PARTS}
+            # An alarm ends some windows after what it is of.
+            still = {
+                p.name
+                for p in least.parts
+                if p.name in sounding
+                and not has_healed(window.layout, [p], changes, policy, learned_by_all, at)
+            }
+            of_all = FEED.name if lasts else OF_PARTS
+            return {**least.told_as(still or sounding), EVERYONE: of_all}
         return _everyones(seen, window, view, sounding)
     told = {s for s, one in seen.items() if one.held.told.get(view) in OF_ONE}
     # What was told as some segments' does not become some tenants' for being seen in them later.
@@ -148,6 +164,23 @@ def whose(
     if nearly_all and is_mix(window.layout, tenants.parts, streams, policy, learned_by_all, at):
         return {EVERYONE: SHIFT.name}
     return _everyones(seen, window, view, sounding)
+
+
+def _has_none(one: SeenCell, layout: Layout, streams: Sequence[tuple[str, Kind]]) -> bool:
+    """Whether hardly any of its rows in this window have a value of a feature whose nulls are asked
+    about."""
+    for feature in {feature for feature, kind in streams if kind is Kind.NULLS}:
+        mine = layout.part(one.counts, feature)
+        if mine.sum() >= LEAST_ROWS and mine[0] >= _NONE * mine.sum():
+            return True
+    return False
+
+
+def _part_of(subject: str, one: SeenCell, everyone: SeenCell) -> Part:
+    """With what it is compared with: one that has no past of its own with everyone's."""
+    known = one.held if one.held.has_past else everyone.held
+    waiting = one.held.pending.waiting if one.held.has_past else 0
+    return Part(subject, waiting + one.counts, known.reference, known.cell)
 
 
 def _everyones(
@@ -181,9 +214,12 @@ class _Partition:
         return {p.name: self.kind for p in self.parts if p.name in sounding}
 
 
-def _goes_back(one: SeenCell, view: str) -> bool:
-    """Whether it may change only as everyone's lasting change ends, of which it was part."""
-    return view in one.held.lasting and one.held.told.get(view) == OF_ALL
+def _goes_back(one: SeenCell, views: Mapping[str, str], view: str) -> bool:
+    """Whether it may change only as everyone's lasting change ends, of which it was part: values
+    come back so, and nothing else does."""
+    if view not in one.held.lasting or one.held.told.get(view) != OF_ALL:
+        return False
+    return all(kind is Kind.VALUES for _, kind, _ in alarmed_states(one, views, view))
 
 
 def _is_total(one: SeenCell, window: ClosedWindow, view: str) -> bool:

@@ -24,8 +24,7 @@ class StandIn(Move):
         names = listed(broken)
         if chosen is None and live.standing_in in asked.unfit:
             line = f"version {live.champion} answers again, without {names}"
-            fresh = replace(live, standing_in=None, changed_at=asked.now)
-            return Moved(fresh, (line, *skipped), "revert")
+            return Moved(_standing_in(live, None, asked), (line, *skipped), "revert")
         if chosen is None:
             if skipped:
                 line = f"version {live.champion} goes on answering, without {names}"
@@ -39,8 +38,7 @@ class StandIn(Move):
             f"version {chosen}, which {needs(other, broken)}, stands in for version "
             f"{live.champion}{price(champion, other)}"
         )
-        fresh = replace(live, standing_in=chosen, changed_at=asked.now)
-        return Moved(fresh, (line, *skipped), "fall_back")
+        return Moved(_standing_in(live, chosen, asked), (line, *skipped), "fall_back")
 
     def end(self, live: Deployment, asked: MoveRequest) -> Moved:
         if live.standing_in is None:
@@ -53,8 +51,18 @@ class StandIn(Move):
             return Moved(live, (f"version {chosen} still stands in for {listed(broken)}",))
         back = chosen or live.champion
         word = "stands in" if chosen else "answers again"
-        fresh = replace(live, standing_in=chosen, changed_at=asked.now)
-        return Moved(fresh, (f"version {back} {word}",), "revert")
+        return Moved(_standing_in(live, chosen, asked), (f"version {back} {word}",), "revert")
+
+
+def _standing_in(live: Deployment, chosen: str | None, asked: MoveRequest) -> Deployment:
+    """With another version that stands in; one that goes because it failed is remembered."""
+    gone = live.standing_in
+    failed = (
+        {**live.failed, gone: asked.now}
+        if gone is not None and gone in asked.unfit
+        else live.failed
+    )
+    return replace(live, standing_in=chosen, failed=failed, changed_at=asked.now)
 
 
 def choose_fit(

@@ -1,19 +1,20 @@
-"""Staged evidence is an e-value, stages multiply inside the mixture, and radii are monotone."""
+"""Evidence of either side is an e-value, stages multiply inside the mixture, and radii cover."""
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from windvane.core.rollout import (
+from windvane.core.statistics import (
     asymptotic_radius,
+    bounded_mean_radius,
+    log_noninferiority_evidence,
     log_staged_evidence,
-    mean_difference_bounds,
 )
-from windvane.core.rollout.statistics import log_evidence
 
 SHARES = st.sampled_from([0.01, 0.05, 0.25, 0.5, 0.9])
 STAGES = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40), SHARES), min_size=1, max_size=4)
@@ -53,9 +54,9 @@ def test_one_more_failure_of_the_candidate_is_more_evidence(
     stages: list[tuple[int, int, float]], ratio: float
 ) -> None:
     *rest, (c, p, share) = stages
-    here = log_evidence(stages, ratio)
-    assert log_evidence([*rest, (c + 1, p, share)], ratio) > here
-    assert log_evidence([*rest, (c, p + 1, share)], ratio) < here
+    here = log_staged_evidence(stages, ratio=ratio)
+    assert log_staged_evidence([*rest, (c + 1, p, share)], ratio=ratio) > here
+    assert log_staged_evidence([*rest, (c, p + 1, share)], ratio=ratio) < here
 
 
 @given(STAGES)
@@ -89,17 +90,10 @@ def test_a_wider_allowance_is_less_evidence_for_harm(
     stages: list[tuple[int, int, float]], ratio: float, more: float
 ) -> None:
     """Only where there is evidence at all: below one it may go either way."""
-    strict, lax = log_evidence(stages, ratio), log_evidence(stages, ratio + more)
+    strict = log_staged_evidence(stages, ratio=ratio)
+    lax = log_staged_evidence(stages, ratio=ratio + more)
     if strict > math.log(20.0):
         assert lax < strict
-
-
-def test_the_statistic_is_the_same_from_the_first_stage_on() -> None:
-    """To change it between two looks would spend alpha twice."""
-    one = [(7, 30, 0.1)]
-    assert log_evidence(one, 1.5) == log_staged_evidence(one, ratio=1.5)
-    assert log_evidence([*one, (0, 0, 0.2)], 1.5) == pytest.approx(log_evidence(one, 1.5))
-    assert log_evidence([*one, (1, 2, 0.2)], 1.0) == log_staged_evidence([*one, (1, 2, 0.2)])
 
 
 def test_extremes_stay_finite() -> None:
@@ -123,11 +117,55 @@ def test_the_radius_is_narrowest_where_it_was_tuned(best: float) -> None:
         assert asymptotic_radius(best, 1.0, 0.05, other) > here * 0.99
 
 
-@given(st.integers(2, 10**6), st.floats(0, 1), st.integers(2, 10**6), st.floats(0, 1))
-def test_bounds_hold_the_gap_and_mirror(n: int, mean: float, m: int, other: float) -> None:
-    one, two = (n, mean * n, (mean**2 + 0.04) * n), (m, other * m, (other**2 + 0.09) * m)
-    low, high = mean_difference_bounds(one, two, 0.05, 500.0)
-    assert low < mean - other < high
-    assert low + high == pytest.approx(2 * (mean - other), abs=1e-9)
-    back = mean_difference_bounds(two, one, 0.05, 500.0)
-    assert back == pytest.approx((-high, -low), abs=1e-9)
+@pytest.mark.parametrize(("n", "share", "ratio"), [(30, 0.1, 2.0), (12, 0.5, 1.5)])
+def test_evidence_of_similar_rates_has_mean_one_at_the_margin(
+    n: int, share: float, ratio: float
+) -> None:
+    """Exactly, where the challenger fails just so many times as often; beyond it less."""
+    for times, most in ((ratio, 1.0), (1.3 * ratio, 0.999_999)):
+        q = share * times / (share * times + 1.0 - share)
+        mean = sum(
+            p * math.exp(log_noninferiority_evidence([(k, n - k, share)], ratio))
+            for k, p in under_null(n, q)
+        )
+        assert mean <= most + 1e-9
+    assert mean > 0.1
+
+
+@given(STAGES, st.floats(1.2, 3.0))
+def test_one_more_failure_of_the_champion_is_more_evidence_of_similar_rates(
+    stages: list[tuple[int, int, float]], ratio: float
+) -> None:
+    *rest, (c, p, share) = stages
+    here = log_noninferiority_evidence(stages, ratio)
+    assert log_noninferiority_evidence([*rest, (c, p + 1, share)], ratio) > here
+    assert log_noninferiority_evidence([*rest, (c + 1, p, share)], ratio) < here
+
+
+@pytest.mark.parametrize("rate", [0.02, 0.5])
+def test_the_bounded_radius_covers_at_every_look(rate: float) -> None:
+    """Values of 0 and 1 from the first one on: rare ones are where a normal radius fails."""
+    rng, alpha, runs, n = np.random.default_rng(3), 0.1, 400, 2_000
+    values = (rng.random((runs, n)) < rate).astype(float)
+    counts = np.arange(1, n + 1)
+    mean = np.cumsum(values, axis=1) / counts
+    centred = counts * mean * (1.0 - mean)
+    missed = 0
+    for one, squares in zip(mean, centred, strict=True):
+        looks = [*range(19), *range(19, n, 37)]
+        missed += any(
+            rate > one[i] + bounded_mean_radius(i + 1, float(squares[i]), 1.0, alpha) for i in looks
+        )
+    assert missed <= alpha * runs
+
+
+@given(st.integers(1, 10**6), st.floats(0.0, 1.0), st.floats(0.1, 100.0), st.floats(0.001, 0.3))
+def test_the_bounded_radius_is_of_the_values_unit(
+    n: int, spread: float, most: float, alpha: float
+) -> None:
+    squares = n * (spread * most / 2.0) ** 2
+    here = bounded_mean_radius(n, squares, most, alpha)
+    assert here == pytest.approx(most * bounded_mean_radius(n, squares / most**2, 1.0, alpha))
+    assert bounded_mean_radius(n, squares, most, alpha / 2.0) > here
+    assert bounded_mean_radius(4 * n, 4.0 * squares, most, alpha) < here
+    assert math.isinf(bounded_mean_radius(0, 0.0, most, alpha))

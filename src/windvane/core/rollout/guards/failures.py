@@ -1,0 +1,152 @@
+"""Answers that a version owed and did not give, and answers that came late."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+from windvane.core.rollout.facts import FAILED, SLOW, GateFacts
+from windvane.core.rollout.guards.base import MOST_UNITS, Guard, least, units_in_words
+from windvane.core.rollout.policy import GatePolicy
+from windvane.core.statistics import log_noninferiority_evidence, log_staged_evidence
+from windvane.core.verdict import Outcome, Verdict, log_beta_evidence
+
+_SMALLEST = 1e-6  # a limit of none or all allows no evidence: this is as good as that
+_AS_BAD_WOULD_SHOW = 3.0  # failures that a champion's rate leads one to expect: none is rare then
+
+
+class Errors(Guard):
+    """Units that failed for the first time, in either arm: the challenger's part of them tells
+    whether it fails more often, however active units are and whatever the share was."""
+
+    weight: ClassVar[float] = 0.6
+
+    def judge(self, facts: GateFacts, policy: GatePolicy, now: float) -> Verdict:
+        counts = facts.counts(FAILED)
+        log_e, level = log_staged_evidence(counts), self.level(policy)
+        sides = (
+            f"errors: {sum(c[0] for c in counts)} challenger units against "
+            f"{sum(c[1] for c in counts)} champion units at {facts.now.stage.share:.0%} share, "
+            f"evidence {math.exp(min(log_e, 50.0)):.3g}"
+        )
+        if log_e >= level:
+            return Verdict(Outcome.FAIL, "ROL-301", f"{sides} >= {math.exp(level):.3g}")
+        return _may_go_on(facts, policy, now, FAILED, policy.advance_error_rate, "ROL-301")
+
+
+class ErrorRate(Guard):
+    """The limit of last resort: over it, by units' first requests in the stage, and worse than the
+    champion. A champion that is over it as well is an incident, not a rollback."""
+
+    weight: ClassVar[float] = 0.1
+
+    def judge(self, facts: GateFacts, policy: GatePolicy, now: float) -> Verdict:
+        del now
+        limit = _inside(policy.max_error_rate)
+        over = _is_over(facts, policy, FAILED, limit, self.level(policy))
+        sides = _rates(facts, FAILED, f"{limit:.1%} allowed")
+        return Verdict(Outcome.FAIL if over else Outcome.PASS, "ROL-302", sides)
+
+
+class SlowAnswers(Guard):
+    """First requests in the stage that took longer than its limit, which few of the champion's
+    did before."""
+
+    weight: ClassVar[float] = 0.1
+
+    def judge(self, facts: GateFacts, policy: GatePolicy, now: float) -> Verdict | None:
+        if facts.now.stage.slow_us is None:
+            return None
+        limit = _inside(policy.slow_share)
+        if _is_over(facts, policy, SLOW, limit, self.level(policy)):
+            sides = _rates(facts, SLOW, f"{limit:.1%} may be")
+            return Verdict(Outcome.FAIL, "ROL-303", sides)
+        return _may_go_on(facts, policy, now, SLOW, limit, "ROL-303")
+
+
+def _inside(limit: float) -> float:
+    return min(max(limit, _SMALLEST), 1.0 - _SMALLEST)
+
+
+def _is_over(facts: GateFacts, policy: GatePolicy, what: str, limit: float, level: float) -> bool:
+    mine, others = facts.now.challenger, facts.now.champion
+    bad = mine.of(what)
+    if log_beta_evidence(bad, mine.units - bad, limit, 1.0, 1.0) < level:
+        return False
+    if others.units < policy.min_units:  # there is nobody to be worse than
+        return True
+    return log_staged_evidence(facts.counts(what)) >= math.log(1.0 / policy.alpha)
+
+
+def _may_go_on(
+    facts: GateFacts, policy: GatePolicy, now: float, what: str, limit: float, code: str
+) -> Verdict:
+    """By evidence of the present stage that it happens to less than ``limit`` of the units; or, of
+    all stages, that it happens to less than so many times as many as of the champion's, and so
+    many units in the present one that they would show it. Both are wider before a smaller share:
+    fewer units would be hurt."""
+    wanted = math.log(1.0 / policy.alpha)
+    wider = 1.0 / math.sqrt(facts.next_share)
+    limit, ratio = _inside(limit * wider), 1.0 + (policy.max_ratio - 1.0) * wider
+    mine = facts.now.challenger
+    n, bad = mine.units, mine.of(what)
+    needed = _needed(facts, policy, what)
+    counts = facts.counts(what)
+    sides = _rates(facts, what, f"{limit:.1%} or {ratio:.2g}x the champion's allowed")
+    if n >= policy.min_units and _log_below(n, bad, limit) >= wanted:
+        return Verdict(Outcome.PASS, code, sides)
+    similar = log_noninferiority_evidence(counts, ratio)
+    if n >= needed and similar >= wanted:
+        return Verdict(Outcome.PASS, code, sides)
+    alone = least(lambda more: _log_below(n + more, bad, limit) >= wanted)
+    if similar >= wanted:
+        beside = max(needed - n, 1)
+    else:
+        beside = _until_similar(facts, counts, what, ratio, wanted)
+    more = max(min(alone, beside), policy.min_units - n)
+    without = " without one" if alone <= beside else ""
+    return Verdict(Outcome.HOLD, code, sides, units_in_words(more, facts, now) + without)
+
+
+def _needed(facts: GateFacts, policy: GatePolicy, what: str) -> int:
+    """Units of a stage among which a few would be bad at the champion's rate."""
+    seen = sum(one.champion.units for one in facts.stages)
+    bad = sum(one.champion.of(what) for one in facts.stages)
+    rate = (bad + 0.5) / (seen + 1.0)
+    return max(policy.min_units, math.ceil(_AS_BAD_WOULD_SHOW / rate))
+
+
+def _until_similar(
+    facts: GateFacts, counts: list[tuple[int, int, float]], what: str, ratio: float, wanted: float
+) -> int:
+    """Units until there is ``wanted`` (log) evidence of similar rates, were they equal from now on
+    and as many as in the present stage."""
+    share, units = facts.now.stage.share, facts.now.challenger.units
+    now = facts.now.first_of(what)
+    if not counts or not units:
+        return MOST_UNITS
+    each = max(now.challenger + now.champion, 1) / units
+
+    def enough(more: int) -> bool:
+        came = more * each
+        ahead = (round(came * share), round(came * (1.0 - share)), share)
+        return log_noninferiority_evidence([*counts, ahead], ratio) >= wanted
+
+    return least(enough)
+
+
+def _log_below(n: int, bad: int, limit: float) -> float:
+    """Log evidence that the rate is under ``limit``."""
+    return log_beta_evidence(n - bad, bad, 1.0 - limit, 1.0, 1.0)
+
+
+def _rates(facts: GateFacts, what: str, allowed: str) -> str:
+    slow_us = facts.now.stage.slow_us or 0.0
+    named = "failed" if what == FAILED else f"slower than {slow_us / 1e3:.3g} ms"
+    arms = [
+        f"{arm.of(what) / arm.units:.2%} of {arm.units:,}" if arm.units else "none seen"
+        for arm in (facts.now.challenger, facts.now.champion)
+    ]
+    return (
+        f"first requests {named}: {arms[0]} challenger units, {arms[1]} champion units; {allowed}"
+    )
