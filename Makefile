@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all check format docs bench bench-watch bench-serving bench-staying-up \
-  bench-steward bench-recorder setup dev lock clean
+  bench-steward bench-recorder bench-rollout setup dev lock clean
 
 help: ## List every target
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -40,11 +40,14 @@ format: dev ## Format and fix what can be fixed
 docs: dev ## Build the documentation into site/
 	$(BIN)/mkdocs build --strict --quiet
 
-bench: bench-watch bench-staying-up bench-steward bench-recorder bench-serving ## Every benchmark; hours
+bench: bench-watch bench-rollout bench-staying-up bench-steward bench-recorder bench-serving ## Every benchmark; hours
 
 bench-watch: dev ## False alarms, faults found, real rows, peers, cost of watching; hours, ARGS=--short in ten minutes
 	@PYTHON=$(PYTHON) tools/make_peers.sh --of watching
 	$(BIN)/python benchmarks/bench_watch.py $(ARGS)
+
+bench-rollout: dev ## Equal versions that go back, worse ones that are found; hours, ARGS=--short in half an hour
+	$(BIN)/python benchmarks/bench_rollout.py $(ARGS)
 
 bench-serving: dev ## The gateway against its peers and its floors, over an hour; ARGS=--short in 25 minutes
 	@PYTHON=$(PYTHON) tools/make_peers.sh --of serving

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import mannwhitneyu
 
 from windvane.core.rollout import (
     EVERYONE,
     FAILED,
     SLOW,
     ArmCounts,
+    ArmLosses,
     FirstEvents,
     GateFacts,
     GatePolicy,
@@ -31,6 +32,7 @@ from windvane.core.verdict import Outcome
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 STEPS = (0.05, 0.25, 0.5)
 A_MINUTE = 200
 MINUTES = 180
@@ -44,7 +46,11 @@ class World:
     either. ``rates``: of tenants, in place of ``base``. ``burst``: minutes in which a third of all
     fails on both. ``slower``: how many times as long the challenger takes. ``broken``: the tenant
     that the challenger fails half of the requests of. ``unanswered``: of the challenger's requests,
-    which no fallback answers."""
+    which no fallback answers. ``positives``: the share of units whose outcome is one, known at
+    once; None where no outcome ever comes. ``noise``: what the challenger adds to a log-odds,
+    ``constant`` whether it says 0 to everybody. ``steps`` of the file, ``edited`` what they are
+    after half an hour; ``stops``: the minute from which on nobody sends anything.
+    """
 
     units: int = 20_000
     a_minute: int = A_MINUTE
@@ -57,11 +63,12 @@ class World:
     slower: float = 1.0
     broken: int = -1
     unanswered: float = 0.0
-    loss: float = 0.0  # how much more the challenger's answers cost
-    rows: int = 1  # with the same label and answers, of a unit
+    positives: float | None = None
+    noise: float = 0.0
+    constant: bool = False
     steps: tuple[float, ...] = STEPS
-    edited: tuple[float, ...] = ()  # what the file's steps become after half an hour
-    stops: int = 10**9  # the minute from which on nobody sends anything
+    edited: tuple[float, ...] = ()
+    stops: int = 10**9
 
 
 class UnitLedger:
@@ -103,6 +110,45 @@ class UnitLedger:
             )
             out.append(StageFacts(stage, mine, others, first))
         return tuple(out)
+
+
+class Losses:
+    """Brier scores of the units that each arm met: rows of a unit are alike, and count once."""
+
+    def __init__(self, world: World, rng: np.random.Generator) -> None:
+        self.rate = 0.0 if world.positives is None else world.positives
+        odds = np.log(max(self.rate, 1e-9) / (1.0 - self.rate)) + rng.normal(0.0, 1.0, world.units)
+        said = 1.0 / (1.0 + np.exp(-odds))
+        label = rng.random(world.units) < said
+        other = 1.0 / (1.0 + np.exp(-(odds + rng.normal(0.0, world.noise, world.units))))
+        other = np.zeros(world.units) if world.constant else other
+        self.of = {False: (said - label) ** 2, True: (other - label) ** 2}
+        self.naive = (label - label.mean()) ** 2
+        self.met = {arm: np.zeros(world.units, bool) for arm in (False, True)}
+        self.sums = {arm: np.zeros(4) for arm in (False, True)}
+
+    def add(self, units: Ints, challenger: Flags) -> None:
+        for arm in (False, True):
+            mine = np.unique(units[challenger == arm])
+            fresh = mine[~self.met[arm][mine]]
+            self.met[arm][fresh] = True
+            loss = self.of[arm][fresh]
+            self.sums[arm] += (len(fresh), loss.sum(), (loss**2).sum(), self.naive[fresh].sum())
+
+    def arm(self, challenger: bool) -> ArmLosses:
+        units, loss, squares, naive = self.sums[challenger]
+        return ArmLosses(int(units), float(loss), float(squares), float(naive))
+
+
+@dataclass(frozen=True, slots=True)
+class Driven:
+    """How a rollout ended (``rolled back``, ``promoted`` or ``held``), in which minute and step,
+    and by which verdict."""
+
+    end: str
+    minute: int
+    step: int
+    code: str = ""
 
 
 @dataclass
@@ -151,36 +197,73 @@ class Requests:
 
 
 P99_MS = float(np.exp(2.0 + 0.5 * 2.326))
+SLOW_MS = 2.0 * P99_MS
 
 
-def drive(world: World, seed: int, policy: GatePolicy, minutes: int = MINUTES) -> dict[str, Any]:
-    """One rollout, judged each minute: how it ended and when, and at which step."""
+def drive(world: World, seed: int, policy: GatePolicy, minutes: int = MINUTES) -> Driven:
+    """One rollout, judged each minute."""
     rng = np.random.default_rng(seed)
-    sent, ledger = Requests(world, rng), UnitLedger()
-    steps = list(world.steps)
-    slow_ms = 2.0 * P99_MS
-    stages = [Stage(steps[0], 0.0, slow_ms * 1e3)]
-    advanced = 0
+    sent, ledger, losses = Requests(world, rng), UnitLedger(), Losses(world, rng)
+    stages = [Stage(world.steps[0], 0.0, SLOW_MS * 1e3)]
     for at in range(minutes):
-        if world.edited and at == 30:
-            steps = list(world.edited)
-        step = len(stages) - 1
-        share = stages[-1].share
+        steps = world.edited if world.edited and at >= 30 else world.steps
+        step, share = len(stages) - 1, stages[-1].share
         units, challenger, failed, latency = sent.minute(at, share)
+        losses.add(units, challenger)
         for unit, on, bad, slow in zip(
-            units.tolist(), challenger.tolist(), failed.tolist(), (latency > slow_ms).tolist(),
+            units.tolist(), challenger.tolist(), failed.tolist(), (latency > SLOW_MS).tolist(),
             strict=True,
         ):  # fmt: skip
             ledger.add(step, unit, int(sent.tenants[unit]), on, bad, slow)
         now = (at + 1) * 60.0
-        after = steps[step + 1] if step + 1 < len(steps) else 1.0
-        facts = GateFacts(ledger.stages(stages), after, slices=len(ledger.tenants))
+        after = next((one for one in steps if one > share), 1.0)
+        facts = GateFacts(
+            ledger.stages(stages), after, len(ledger.tenants), losses.arm(True), losses.arm(False)
+        )
         verdict = judge_gate(facts, policy, now)
         if verdict.outcome is Outcome.FAIL:
-            return {"end": "rolled back", "minute": at + 1, "step": step, "code": verdict.code}
-        if verdict.outcome is Outcome.PASS:
-            advanced += 1
-            if step + 1 >= len(steps):
-                return {"end": "promoted", "minute": at + 1, "step": step, "code": ""}
-            stages.append(Stage(steps[step + 1], now, slow_ms * 1e3))
-    return {"end": "held", "minute": minutes, "step": len(stages) - 1, "code": verdict.code}
+            return Driven("rolled back", at + 1, step, verdict.code)
+        if verdict.outcome is not Outcome.PASS:
+            continue
+        if after >= 1.0:
+            return Driven("promoted", at + 1, step)
+        stages.append(Stage(after, now, SLOW_MS * 1e3))
+    return Driven("held", minutes, len(stages) - 1, verdict.code)
+
+
+PEER_SHARE = 0.1
+PEERS = ("peeking z-test", "3 bad minutes", "Mann-Whitney")
+_Z, _BAD_RATE, _BAD_MINUTES, _EVERY, _MW_P = 1.96, 0.05, 3, 10, 0.02
+
+
+def peers(world: World, seed: int, minutes: int = MINUTES) -> dict[str, int | None]:
+    """By peer, the minute in which it would have rolled back a canary with a tenth of the units;
+    None for never. By requests: a z-test of two shares at each minute; a share of errors over 5% in
+    three minutes in a row, as Argo Rollouts and Flagger have it; and, every ten minutes, a
+    Mann-Whitney test of the errors by minute, as Kayenta's judge does it."""
+    sent = Requests(world, np.random.default_rng(seed))
+    told: dict[str, int | None] = dict.fromkeys(PEERS)
+    bad = np.zeros((2, minutes))
+    total = np.zeros((2, minutes))
+    for at in range(minutes):
+        _, challenger, failed, _ = sent.minute(at, PEER_SHARE)
+        for arm in (0, 1):
+            mine = challenger == bool(arm)
+            bad[arm, at], total[arm, at] = failed[mine].sum(), mine.sum()
+        flags = dict.fromkeys(PEERS, False)
+        (k0, k1), (n0, n1) = bad[:, : at + 1].sum(axis=1), total[:, : at + 1].sum(axis=1)
+        pooled = (k0 + k1) / max(n0 + n1, 1.0)
+        spread = np.sqrt(pooled * (1.0 - pooled) * (1.0 / max(n0, 1.0) + 1.0 / max(n1, 1.0)))
+        flags[PEERS[0]] = bool(n1 and spread > 0.0 and (k1 / n1 - k0 / n0) / spread > _Z)
+        rates = bad / np.maximum(total, 1.0)
+        last = rates[1, max(0, at + 1 - _BAD_MINUTES) : at + 1]
+        flags[PEERS[1]] = len(last) == _BAD_MINUTES and bool((last > _BAD_RATE).all())
+        if (at + 1) % _EVERY == 0:
+            one, other = rates[1, : at + 1], rates[0, : at + 1]
+            if np.ptp(np.concatenate([one, other])) > 0.0:
+                p = mannwhitneyu(one, other, alternative="greater").pvalue
+                flags[PEERS[2]] = bool(p < _MW_P / 2.0)
+        for name, so in flags.items():
+            if so and told[name] is None:
+                told[name] = at + 1
+    return told

@@ -77,10 +77,12 @@ def test_one_file_and_one_line_are_enough(tmp_path: Path) -> None:
     test = tmp_path / "test_followed.py"
     test.write_text(FOLLOWED)
     path = os.pathsep.join([str(tmp_path / "src"), str(ROOT / "tests")])
+    # As a run of its own, which shares nothing with the workers of this one.
+    alone = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull,
          "--rootdir", str(tmp_path), "--import-mode=importlib", "-p", "conftest", str(test)],
-        env={**os.environ, "PYTHONPATH": path}, cwd=tmp_path, capture_output=True, text=True,
+        env={**alone, "PYTHONPATH": path}, cwd=tmp_path, capture_output=True, text=True,
         timeout=200, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]

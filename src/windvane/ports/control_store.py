@@ -105,7 +105,8 @@ class Deployment:
     """A model's live state; the truth that routing tables are made from. While ``off`` it answers
     nobody, for a person turned it off. ``tenant_broken``: sources that are broken for one tenant,
     and ``stand_ins`` the versions that answer its rows for the champion, by tenant. ``failed``:
-    versions that were taken off because they failed as they stood in, and when (s)."""
+    versions that were taken off because they failed as they stood in, and when (s). ``paused`` is
+    who paused the rollout, "" for nobody."""
 
     model: str
     champion: str
@@ -124,6 +125,7 @@ class Deployment:
     tenant_broken: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     stand_ins: Mapping[str, str] = field(default_factory=dict[str, str])
     failed: Mapping[str, float] = field(default_factory=dict[str, float])
+    paused: str = ""
 
 
 ROLLED_UP_SPANS_S = (3_600.0, 86_400.0)

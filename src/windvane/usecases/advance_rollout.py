@@ -26,14 +26,14 @@ from windvane.usecases.gather_evidence import output_histograms, sample_requests
 from windvane.usecases.leases import Shards
 from windvane.usecases.monitors.freshness import STALE
 from windvane.usecases.monitors.whose_shift import FEED, TENANT_FEED
-from windvane.usecases.open_incident import close_incident, open_incident
+from windvane.usecases.open_incident import open_incident
 from windvane.usecases.read_model_file import (
     ModelFile,
     parse_duration,
-    parse_share,
     read_model_file,
 )
-from windvane.usecases.record_rollout import record_of
+from windvane.usecases.record_rollout import next_share, record_of
+from windvane.usecases.roll_out import at_share, promoted, without_challenger
 from windvane.usecases.rollout_policy import gate_policy
 
 Floats: TypeAlias = NDArray[Any]
@@ -107,19 +107,14 @@ def gate_facts(tx: Tx, file: ModelFile, live: Deployment, scored: Sequence[ArmSc
     arms = {one.arm: one.losses for one in scored if one.rollout == live.rollout}
     return GateFacts(
         tx.stage_facts(live.rollout, stages, left_out),
-        next_share=_next_share(file, live),
+        next_share=next_share(file, live),
         slices=tx.slices_of(live.rollout),
         challenger=arms.get(Arm.CHALLENGER, ArmLosses()),
         champion=arms.get(Arm.CHAMPION, ArmLosses()),
         most_loss=max((one.most for one in scored), default=1.0),
         broken=live.broken_views,
+        paused=live.paused,
     )
-
-
-def _next_share(file: ModelFile, live: Deployment) -> float:
-    """The next larger step of the file as it is now; everything where there is none."""
-    steps = (parse_share(step) for step in file.rollout.steps)
-    return next((share for share in steps if share > live.share), 1.0)
 
 
 def _left_out(tx: Tx, model: str, since: float) -> list[LeftOut]:
@@ -196,7 +191,6 @@ def _act(
     now: float,
     evidence: Mapping[str, Any],
 ) -> tuple[str, Deployment, tuple[Effect, ...]]:
-    gone = replace(live, challenger=None, share=0.0, step=0, changed_at=now)
     if verdict.failed:
         cause = Cause(CANARY, f"version {live.challenger}")
         effects = open_incident(
@@ -211,22 +205,12 @@ def _act(
             done=[f"rolled back to version {live.champion}; the canary had {live.share:.0%}"],
         )
         out = tuple(sorted({*live.rolled_back, live.challenger or ""}))
-        return "rollback", replace(gone, rollout="", rolled_back=out), effects
-    share = _next_share(file, live)
+        return "rollback", replace(without_challenger(live, now), rolled_back=out), effects
+    share = next_share(file, live)
     if share < 1.0:
-        fresh = replace(live, share=share, step=live.step + 1, stage_started=now, changed_at=now)
-        return "advance", fresh, ()
-    champion = live.challenger or live.champion
-    told: tuple[Effect, ...] = ()
-    for held in tx.open_incidents(file.model):
-        if held.kind == CANARY.name:
-            cause = Cause(CANARY, held.cause.partition(":")[2])
-            lines = [f"version {champion} was promoted"]
-            told += close_incident(
-                tx, file.model, cause, now=now, decision=_decision_id(live), lines=lines
-            )
-    fresh = replace(gone, champion=champion, previous=live.champion, rollout="")
-    return "promote", fresh, told
+        return "advance", at_share(live, share, now), ()
+    after = promoted(tx, file, live, now, _decision_id(live))
+    return "promote", after.live, after.effects
 
 
 def _decision_id(live: Deployment) -> str:

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from windvane.core.rollout import Stage
+from windvane.core.rollout import Stage, units_without_failure
 from windvane.core.routing import Arm
 from windvane.core.sketch import LATENCY_EDGES_US
 from windvane.ports.control_store import Deployment, Tx
 from windvane.ports.rollouts import RolloutRecord
 from windvane.usecases.read_model_file import ModelFile, parse_duration, parse_share
-from windvane.usecases.rollout_policy import slow_from
+from windvane.usecases.rollout_policy import gate_policy, slow_from
 
 _LATELY_S = 86_400.0
 _ENOUGH = 500  # answers, for a p99
@@ -22,11 +22,29 @@ _TIMES_THE_CHALLENGERS = 4.0
 _MOST_SHARE = 0.999
 
 
+def least_span_s(tx: Tx, file: ModelFile, live: Deployment, now: float) -> float:
+    """How long (s) the present stage takes at least by the traffic of the last day, were each of
+    its requests of another unit; infinite where there was none."""
+    sent = sum(
+        sketch.total("requests")
+        for key, sketch in tx.sketches(live.model, now - _LATELY_S, math.inf)
+        if key.version
+    )
+    needed = units_without_failure(gate_policy(file), next_share(file, live))
+    return needed / (sent * live.share) * _LATELY_S if sent else math.inf
+
+
 def begin_stage(tx: Tx, file: ModelFile, live: Deployment, now: float) -> Stage:
     """The stage that a rollout with the share of ``live`` begins ``now`` (s)."""
     share = min(live.share, _MOST_SHARE)
     sample = min(1.0, _TIMES_THE_CHALLENGERS * share / (1.0 - share))
     return Stage(share, now, _slow_us(tx, file, live, now), sample)
+
+
+def next_share(file: ModelFile, live: Deployment) -> float:
+    """The next larger step of the file as it is now; everything where there is none."""
+    steps = (parse_share(step) for step in file.rollout.steps)
+    return next((share for share in steps if share > live.share), 1.0)
 
 
 def record_rollout(

@@ -52,7 +52,7 @@ ELSEWHERE = {
 }  # fmt: skip
 FILE = "model: a-model-with-a-rather-long-name\nfeatures: {v: {f: {type: number}}}\n"
 MODEL = "a-model-with-a-rather-long-name"
-SECOND, THIRD = "another", "rolling-out-and-off"
+SECOND, THIRD, PAUSED = "another", "rolling-out-and-off", "paused"
 DECISION = "dec-" + "7" * 32
 INCIDENT = "inc-0123456789abcdef0123456789abcdef"
 OPEN = "inc-of-a-canary"
@@ -88,6 +88,8 @@ def home(tmp_path: Path, migrated_file: Path) -> Path:
         tx.put_deployment(Deployment(SECOND, "2", previous="1"))
         tx.put_model(ModelRecord(THIRD, FILE.replace(MODEL, THIRD), 0.0))
         tx.put_deployment(Deployment(THIRD, "1", challenger="2", share=0.1, off=True))
+        tx.put_model(ModelRecord(PAUSED, FILE.replace(MODEL, PAUSED), 0.0))
+        tx.put_deployment(Deployment(PAUSED, "1", challenger="2", share=0.1, paused="user:ana"))
         tx.put_incident(
             Incident(CHANGED, SECOND, "input_shift:x", "input_shift", "low", "t", 0.0, 0.0, None,
                      "o", "r", members=("sudden_shift/input_shift:x",), sources=("x",))
@@ -158,6 +160,12 @@ def words_of(command: str, home: Path) -> list[str]:
         "trust": [MODEL, "1"],
         "rollback": [SECOND],
         "abort": [THIRD],
+        "rollout status": [THIRD],
+        "rollout list": [THIRD],
+        "rollout pause": [THIRD],
+        "rollout resume": [PAUSED],
+        "rollout skip": [THIRD, "--reason", "r"],
+        "rollout share": [THIRD, "20%"],
         "undeploy": [SECOND, "--yes"],
         "off": [SECOND, "--yes"],
         "on": [THIRD],

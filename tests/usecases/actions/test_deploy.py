@@ -43,13 +43,32 @@ def test_a_later_one_begins_as_a_canary(harness: Harness) -> None:
     assert live.rollout_started == live.stage_started == START + 600.0
     assert live == harness.live
     message = harness.decisions("deploy")[0].verdict.sentence
-    assert message == "version 2 begins at 10% beside version 1"
+    assert message == (
+        "version 2 begins at 10% beside version 1; nobody asked anything in the last day, and "
+        "without traffic nothing moves it on"
+    )
     with harness.store.read() as tx:
         table = tx.routing()
     assert table is not None
     route = table.models[MODEL]
     assert (route.challenger, route.challenger_share) == ("2", 0.1)
     assert route.rollout == f"{live.rollout}#0"
+
+
+@pytest.mark.parametrize(("windows", "slow"), [(2, True), (400, False)])
+def test_who_has_little_traffic_is_told_how_long_it_takes(
+    harness: Harness, windows: int, slow: bool
+) -> None:
+    """A handful of units never shows that a version is good: better to know it now."""
+    for i in range(windows):
+        harness.traffic(i)
+    harness.clock.at = START + 60.0 * windows
+    deploy_version(harness.store, harness.clock, MODEL, "2")
+    message = harness.decisions("deploy")[0].verdict.sentence
+    assert ("its first stage takes" in message) == slow, message
+    if slow:
+        assert "d " in message
+        assert f"windvane rollout share {MODEL} 50%" in message
 
 
 def test_what_is_live_cannot_be_deployed(harness: Harness) -> None:
@@ -92,7 +111,7 @@ def test_a_version_that_was_rolled_back_may_be_tried_again(harness: Harness) -> 
     live = deploy_version(harness.store, harness.clock, MODEL, "2")
     assert (live.challenger, live.rolled_back) == ("2", ("3",))
     said = next(d for d in harness.decisions() if d.action == "deploy").verdict.sentence
-    assert said.endswith("beside version 1; it was rolled back before")
+    assert "beside version 1; it was rolled back before" in said
 
 
 def test_a_second_rollout_of_a_version_is_another_rollout(harness: Harness) -> None:

@@ -145,7 +145,7 @@ class DeltaEventLog:
             except CommitFailedError:
                 if not tries_left:
                     raise
-                _log.info("rows of %s were not appended: others rewrote it; trying again", name)
+                _log.info("rows were not appended to %s: others rewrote it; trying again", name)
             else:
                 break
 

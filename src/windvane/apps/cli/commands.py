@@ -36,6 +36,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("watch", "register:watch", MODELS, "Register a version that somebody else serves, by what it answered in the past."),
     Command("deploy", "serving:deploy", MODELS, "Put a version live: the first at once, a later one as a canary."),
     Command("rollback", "serving:rollback", MODELS, "Return to the version before, or end the rollout that is under way."),
+    Command("rollout", "rollouts:rollout_app", MODELS, "Rollouts: how one stands, and pause, resume, skip or a share by hand."),
     Command("abort", "acting:abort", MODELS, "End the rollout that is under way; its version may be deployed again."),
     Command("off", "acting:off", MODELS, "Turn a model off: it answers nobody, until `windvane on`."),
     Command("on", "acting:on", MODELS, "Turn a model on again: what is deployed answers."),

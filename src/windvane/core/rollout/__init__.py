@@ -13,7 +13,8 @@ from windvane.core.rollout.facts import (
     segment_slice,
     tenant_slice,
 )
-from windvane.core.rollout.gate import judge_gate
+from windvane.core.rollout.gate import judge_gate, judge_guards
+from windvane.core.rollout.guards import units_without_failure
 from windvane.core.rollout.policy import GatePolicy
 
 __all__ = [
@@ -28,6 +29,8 @@ __all__ = [
     "Stage",
     "StageFacts",
     "judge_gate",
+    "judge_guards",
     "segment_slice",
     "tenant_slice",
+    "units_without_failure",
 ]

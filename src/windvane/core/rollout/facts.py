@@ -85,7 +85,7 @@ class GateFacts:
     """``stages`` up to the present one, in order; ``next_share`` is what the challenger has after
     it; ``slices``: how many slices have traffic;
     ``most_loss`` is what no unit's loss exceeds; ``broken`` are sources that are broken now, whose
-    windows are left out of both arms."""
+    windows are left out of both arms; ``paused`` is who paused it, "" for nobody."""
 
     stages: tuple[StageFacts, ...]
     next_share: float = 1.0
@@ -94,6 +94,7 @@ class GateFacts:
     champion: ArmLosses = ArmLosses()
     most_loss: float = 1.0
     broken: tuple[str, ...] = ()
+    paused: str = ""
 
     @property
     def now(self) -> StageFacts:

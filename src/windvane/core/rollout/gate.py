@@ -8,17 +8,25 @@ from windvane.core.rollout.policy import GatePolicy
 from windvane.core.verdict import Outcome, Verdict, span_in_words, worst
 
 
+def judge_guards(facts: GateFacts, policy: GatePolicy, now: float) -> list[tuple[str, Verdict]]:
+    """What each guard that has something to say concludes, by its title."""
+    said = [(guard.title, guard.judge(facts, policy, now)) for guard in GUARDS]
+    return [(title, verdict) for title, verdict in said if verdict is not None]
+
+
 def judge_gate(facts: GateFacts, policy: GatePolicy, now: float) -> Verdict:
     """FAIL rolls back, PASS moves on, HOLD and ERROR wait.
 
     A good challenger passes by evidence too: that what it fails is *below* what is allowed, not
     merely that nothing was seen.
     """
-    said = [guard.judge(facts, policy, now) for guard in GUARDS]
-    verdicts = [one for one in said if one is not None]
+    verdicts = [verdict for _, verdict in judge_guards(facts, policy, now)]
     failed = [one for one in verdicts if one.failed]
     if failed:
         return worst(failed)
+    if facts.paused:
+        sides = f"paused by {facts.paused} at {facts.now.stage.share:.0%}"
+        return Verdict(Outcome.HOLD, "ROL-308", sides, "somebody who resumes it")
     if facts.broken:
         sides = f"{', '.join(facts.broken)} broken: what happens now counts for neither arm"
         return Verdict(Outcome.HOLD, "ROL-306", sides, "sources that are whole again")

@@ -26,6 +26,12 @@ from windvane.usecases.actions.grade_incident import GradeIncident
 from windvane.usecases.actions.post_update import PostUpdate
 from windvane.usecases.actions.roll_back import Abort, RollBack
 from windvane.usecases.actions.silence import LiftSilence, SilenceIncident, SilenceModel
+from windvane.usecases.actions.steer_rollout import (
+    PauseRollout,
+    ResumeRollout,
+    SetShare,
+    SkipStage,
+)
 from windvane.usecases.actions.trust import DistrustVersion, TrustVersion
 from windvane.usecases.actions.turn_off import TurnOff, TurnOn
 from windvane.usecases.actions.undeploy import Undeploy
@@ -34,6 +40,10 @@ from windvane.usecases.actions.undeploy import Undeploy
 ACTIONS: tuple[ModelAction, ...] = (
     RollBack(),
     Abort(),
+    PauseRollout(),
+    ResumeRollout(),
+    SkipStage(),
+    SetShare(),
     TurnOff(),
     TurnOn(),
     SilenceModel(),

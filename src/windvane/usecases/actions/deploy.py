@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import inf
 from typing import ClassVar
 
 from windvane.core.alerting import CANARY, Cause
 from windvane.core.authorization import Action
 from windvane.core.execution import RUNTIMES, Place
+from windvane.core.verdict import span_in_words
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, Deployment, Tx, VersionRecord
 from windvane.ports.trial import TrialOrder
@@ -25,6 +27,9 @@ from windvane.usecases.explain_runtime import environment_of, recorded_choice
 from windvane.usecases.find_version import find_version
 from windvane.usecases.open_incident import close_incident
 from windvane.usecases.read_model_file import parse_share, read_model_file
+from windvane.usecases.record_rollout import least_span_s
+
+_SOON_S = 86_400.0
 
 
 class CannotDeploy(ActionRefused):
@@ -100,7 +105,23 @@ class Deploy(ModelAction):
         effects = change_deployment(tx, plan.before, plan.after) + over
         before = None if plan.before is None else plan.before.champion
         facts = {"version": asked.version, "before": before}
-        return Done(f"version {asked.version}", "ROL-100", plan.message, facts, effects)
+        message = plan.message + _slowness(tx, plan.after, when.now)
+        return Done(f"version {asked.version}", "ROL-100", message, facts, effects)
+
+
+def _slowness(tx: Tx, live: Deployment, now: float) -> str:
+    """Words for who begins a rollout that its traffic cannot end soon."""
+    if not live.challenger:
+        return ""
+    span_s = least_span_s(tx, read_model_file(tx.model(live.model).text), live, now)
+    if span_s <= _SOON_S:
+        return ""
+    if span_s == inf:
+        return "; nobody asked anything in the last day, and without traffic nothing moves it on"
+    return (
+        f"; by the traffic of the last day its first stage takes {span_in_words(span_s)} at least: "
+        f"`windvane rollout share {live.model} 50%` would be quicker"
+    )
 
 
 def deploy_version(

@@ -16,6 +16,7 @@ from windvane.usecases.actions.base import (
     Occurrence,
 )
 from windvane.usecases.change_deployment import change_deployment
+from windvane.usecases.roll_out import without_challenger
 
 
 class CannotRollBack(ActionRefused):
@@ -62,7 +63,7 @@ class RollBack(ModelAction):
             raise CannotRollBack(f"version {bad} would go, version {asked.version} was meant")
         message = f"version {bad} was rolled back by hand: version {good} answers everyone"
         if held.challenger:
-            fresh = _without_challenger(held, when.now)
+            fresh = without_challenger(held, when.now)
         else:
             fresh = replace(held, champion=good, previous=None, changed_at=when.now)
         fresh = replace(fresh, rolled_back=tuple(sorted({*held.rolled_back, bad})))
@@ -87,7 +88,7 @@ class Abort(ModelAction):
 
     def act(self, tx: Tx, asked: Asked, when: Occurrence) -> Done:
         held = self._rolling_out(tx, asked.model)
-        fresh = _without_challenger(held, when.now)
+        fresh = without_challenger(held, when.now)
         effects = change_deployment(tx, held, fresh, rollout_ends="aborted")
         message = (
             f"the rollout of version {held.challenger} was aborted at {held.share:.0%}: "
@@ -130,7 +131,3 @@ def _end_of_rollout(held: Deployment) -> str:
         f"The rollout of version {held.challenger} ends, and version {held.champion} answers "
         "everyone."
     )
-
-
-def _without_challenger(held: Deployment, now: float) -> Deployment:
-    return replace(held, challenger=None, share=0.0, step=0, rollout="", changed_at=now)

@@ -16,8 +16,10 @@ MOST_UNITS = 10**8
 
 class Guard(ABC):
     """Judges one thing that may be worse with the challenger: FAIL takes it back, PASS lets it go
-    on, HOLD waits for what is missing. ``weight``: its part of the policy's alpha."""
+    on, HOLD waits for what is missing. ``weight``: its part of the policy's alpha; ``title``: what
+    people call it."""
 
+    title: ClassVar[str]
     weight: ClassVar[float]
 
     @abstractmethod

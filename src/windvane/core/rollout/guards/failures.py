@@ -19,6 +19,7 @@ class Errors(Guard):
     """Units that failed for the first time, in either arm: the challenger's part of them tells
     whether it fails more often, however active units are and whatever the share was."""
 
+    title: ClassVar[str] = "Errors"
     weight: ClassVar[float] = 0.6
 
     def judge(self, facts: GateFacts, policy: GatePolicy, now: float) -> Verdict:
@@ -38,6 +39,7 @@ class ErrorRate(Guard):
     """The limit of last resort: over it, by units' first requests in the stage, and worse than the
     champion. A champion that is over it as well is an incident, not a rollback."""
 
+    title: ClassVar[str] = "Limit of errors"
     weight: ClassVar[float] = 0.1
 
     def judge(self, facts: GateFacts, policy: GatePolicy, now: float) -> Verdict:
@@ -52,6 +54,7 @@ class SlowAnswers(Guard):
     """First requests in the stage that took longer than its limit, which few of the champion's
     did before."""
 
+    title: ClassVar[str] = "Slow answers"
     weight: ClassVar[float] = 0.1
 
     def judge(self, facts: GateFacts, policy: GatePolicy, now: float) -> Verdict | None:
@@ -62,6 +65,13 @@ class SlowAnswers(Guard):
             sides = _rates(facts, SLOW, f"{limit:.1%} may be")
             return Verdict(Outcome.FAIL, "ROL-303", sides)
         return _may_go_on(facts, policy, now, SLOW, limit, "ROL-303")
+
+
+def units_without_failure(policy: GatePolicy, next_share: float) -> int:
+    """So many units of a stage have to come, none of which fails, before it may go on."""
+    limit = _inside(policy.advance_error_rate / math.sqrt(next_share))
+    wanted = math.log(1.0 / policy.alpha)
+    return max(policy.min_units, least(lambda n: _log_below(n, 0, limit) >= wanted))
 
 
 def _inside(limit: float) -> float:

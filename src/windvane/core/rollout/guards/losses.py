@@ -16,6 +16,7 @@ class Losses(Guard):
     """The difference of units' mean losses, against a part of what the champion gains over the best
     constant: where outcomes are rare, a loss is small whatever a version answers."""
 
+    title: ClassVar[str] = "Loss against outcomes"
     weight: ClassVar[float] = 0.1
 
     def judge(self, facts: GateFacts, policy: GatePolicy, now: float) -> Verdict | None:
@@ -38,10 +39,11 @@ class Losses(Guard):
         )
         if low > allowed:
             return Verdict(Outcome.FAIL, "ROL-305", sides)
-        if high < allowed:
+        wider = allowed / math.sqrt(facts.next_share)  # fewer units would be hurt
+        if high < wider:
             return Verdict(Outcome.PASS, "ROL-305", sides)
         # Radii shrink like one over the root of the count, so this is what it would take.
-        half, gap = radius + base_radius, abs(mean - base - allowed)
+        half, gap = radius + base_radius, abs(mean - base - wider)
         grow = (half / gap) ** 2 - 1.0 if gap > 0.0 else math.inf
         few = min(mine.units, others.units)
         more = min(max(grow * few, 1.0), float(MOST_UNITS))

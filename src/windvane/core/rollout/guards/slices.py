@@ -18,6 +18,7 @@ class Slices(Guard):
     """The mean of the slices' e-values, which is one whatever they share. Source: Vovk & Wang,
     arXiv 1912.06116."""
 
+    title: ClassVar[str] = "Tenants and segments"
     weight: ClassVar[float] = 0.1
 
     def judge(self, facts: GateFacts, policy: GatePolicy, now: float) -> Verdict | None:
