@@ -65,7 +65,11 @@ def test_without_evidence_it_holds_and_says_what_is_missing(rolling: Harness) ->
     with rolling.store.read() as tx:
         (row,) = tx.verdicts(MODEL, "rollout", 0.0, 10)
     assert (row.outcome, row.sentence) == ("hold", verdict.sentence)
-    assert row.detail == {"missing": verdict.missing, "step": 0}
+    assert (row.detail["missing"], row.detail["step"]) == (verdict.missing, 0)
+    errors = row.detail["guards"][0]
+    assert (errors["title"], errors["verdict"]["code"]) == ("Errors", "ROL-301")
+    assert errors["log_evidence"] == pytest.approx(0.0, abs=1e-9)
+    assert errors["log_level"] == pytest.approx(np.log(1.0 / 0.03))
 
 
 def test_a_good_challenger_goes_on_step_by_step(rolling: Harness) -> None:

@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 
 from windvane.core.alerting import CANARY, Cause
 from windvane.core.journal import Decision, Effect
-from windvane.core.rollout import ArmLosses, GateFacts, Stage, judge_gate
+from windvane.core.rollout import (
+    ArmLosses,
+    GateFacts,
+    GuardVerdict,
+    Stage,
+    judge_gate,
+    judge_guards,
+)
 from windvane.core.routing import Arm
 from windvane.core.task import Contract, make_task
 from windvane.core.verdict import Outcome, Verdict
@@ -69,7 +76,8 @@ def advance_rollout(
     policy = gate_policy(file)
     verdict = judge_gate(facts, policy, now)
     if verdict.outcome in (Outcome.HOLD, Outcome.ERROR):
-        _remember(store, live, file, verdict, shards)
+        guards = judge_guards(facts, policy, now)
+        _remember(store, live, file, verdict, guards, now, shards)
         return verdict
     evidence: dict[str, Any] = {}
     if verdict.failed:
@@ -219,13 +227,18 @@ def _decision_id(live: Deployment) -> str:
 
 
 def _remember(
-    store: ControlStore, live: Deployment, file: ModelFile, verdict: Verdict, shards: Shards
-) -> None:
+    store: ControlStore, live: Deployment, file: ModelFile, verdict: Verdict,
+    guards: Sequence[GuardVerdict], now: float, shards: Shards,
+) -> None:  # fmt: skip
+    """The last verdict of each window, with what each guard said: the course of the rollout."""
     window_s = parse_duration(file.watch.window)
-    start = live.stage_started // window_s * window_s
+    detail = {
+        "missing": verdict.missing, "step": live.step, "share": live.share,
+        "guards": msgspec.to_builtins(guards),
+    }  # fmt: skip
     row = WindowVerdict(
-        live.model, start, ROLLOUT, "", verdict.outcome, verdict.code, verdict.sentence,
-        {"missing": verdict.missing, "step": live.step},
+        live.model, now // window_s * window_s, ROLLOUT, "", verdict.outcome, verdict.code,
+        verdict.sentence, detail,
     )  # fmt: skip
     with store.begin([live.model]) as tx:
         shards.require(tx, [live.model])

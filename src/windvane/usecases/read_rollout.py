@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from windvane.core.rollout import StageFacts, judge_gate, judge_guards
+from windvane.core.rollout import GuardVerdict, StageFacts, judge_gate, judge_guards
 from windvane.core.verdict import Verdict
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore
@@ -20,7 +20,7 @@ from windvane.usecases.rollout_policy import gate_policy
 @dataclass(frozen=True, slots=True)
 class RolloutStatus:
     """Of the rollout that is under way ``at`` (s): its ``record`` with the ``stages`` that began,
-    what each guard says (by title), and the ``verdict`` of all; ``next_share`` is what a pass
+    what each guard says, and the ``verdict`` of all; ``next_share`` is what a pass
     gives, 1 for everyone."""
 
     record: RolloutRecord
@@ -29,7 +29,7 @@ class RolloutStatus:
     next_share: float
     paused: str
     stages: Sequence[StageFacts]
-    guards: Sequence[tuple[str, Verdict]]
+    guards: Sequence[GuardVerdict]
     verdict: Verdict
 
 

@@ -33,6 +33,8 @@ ASKED: dict[tuple[str, str], tuple[str, Any]] = {
     ("GET", "/models/{model}"): ("/models/late", None),
     ("GET", "/models/{model}/tenants"): ("/models/late/tenants", None),
     ("GET", "/models/{model}/compare"): ("/models/late/compare", None),
+    ("GET", "/models/{model}/rollout"): ("/models/late/rollout", None),
+    ("GET", "/api/models/{model}/rollouts"): ("/api/models/late/rollouts", None),
     ("GET", "/models/{model}/drift"): ("/models/late/drift", None),
     ("GET", "/models/{model}/drift/{feature:path}"): ("/models/late/drift/x", None),
     ("GET", "/csv/models/{model}/drift"): ("/csv/models/late/drift", None),

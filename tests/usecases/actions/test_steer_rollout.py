@@ -100,7 +100,7 @@ def test_its_status_is_what_the_gate_says(rolling: Harness) -> None:
     assert found.verdict == judged
     assert (found.share, found.next_share, found.paused) == (0.1, 0.5, "")
     assert found.stages[0].challenger.units == 90
-    said = dict(found.guards)
+    said = {one.title: one.verdict for one in found.guards}
     assert {"Errors", "Limit of errors", "Slow answers", "Loss against outcomes"} <= said.keys()
     assert "units more" in said["Errors"].missing
     rolling.act("abort")

@@ -168,8 +168,9 @@ def _shown(found: RolloutStatus) -> Group:
             f"{one.champion.units:,}", f"{one.champion.failed:,}",
         )  # fmt: skip
     guards = Table("guard", "", "says", "waits for", box=None, pad_edge=False)
-    for title, verdict in found.guards:
-        guards.add_row(title, _word(verdict), verdict.sentence, verdict.missing)
+    for one in found.guards:
+        said = one.verdict
+        guards.add_row(one.title, _word(said), said.sentence, said.missing)
     lasts = span_in_words(max(found.at - found.stages[-1].stage.started, 0.0))
     paused = f"; paused by {found.paused}" if found.paused else ""
     foot = Text(f"{found.verdict.outcome.value}: {found.verdict.sentence}")
@@ -197,6 +198,6 @@ def _as_json(found: RolloutStatus) -> dict[str, Any]:
             }
             for one in found.stages
         ],
-        "guards": [{"title": title, "verdict": verdict} for title, verdict in found.guards],
+        "guards": found.guards,
         "verdict": found.verdict,
     }  # fmt: skip

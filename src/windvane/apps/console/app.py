@@ -53,6 +53,7 @@ from windvane.apps.console.quarantine_pages import quarantine_router
 from windvane.apps.console.read_api import read_router
 from windvane.apps.console.readiness import ReadinessService, ReadyOut
 from windvane.apps.console.rendering import FOLDER, Pages
+from windvane.apps.console.rollout_pages import rollout_api_router, rollout_router
 from windvane.apps.console.signing_in import STATUSES, SignInWays, sign_in_path, sign_in_router
 from windvane.apps.console.silence_pages import silence_router
 from windvane.apps.console.user_pages import user_pages
@@ -202,6 +203,8 @@ def make_app(
     app.include_router(silence_router(reads, clock, pages))
     app.include_router(maintenance_router(store, reads, clock, pages))
     app.include_router(alert_router(reads, clock, pages))
+    app.include_router(rollout_router(reads, clock, pages))
+    app.include_router(rollout_api_router(reads))
     app.include_router(digest_router(reads, clock, pages, expire_after_s))
     app.include_router(postmortem_router(reads, clock, pages))
     app.include_router(quarantine_router(store, reads, clock, pages))

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from windvane.core.rollout.facts import GateFacts
 from windvane.core.rollout.guards import GUARDS
 from windvane.core.rollout.policy import GatePolicy
 from windvane.core.verdict import Outcome, Verdict, span_in_words, worst
 
 
-def judge_guards(facts: GateFacts, policy: GatePolicy, now: float) -> list[tuple[str, Verdict]]:
-    """What each guard that has something to say concludes, by its title."""
-    said = [(guard.title, guard.judge(facts, policy, now)) for guard in GUARDS]
-    return [(title, verdict) for title, verdict in said if verdict is not None]
+@dataclass(frozen=True, slots=True)
+class GuardVerdict:
+    """What a guard, by its ``title``, concluded; ``log_evidence`` of harm, with the ``log_level``
+    from which it takes the challenger back, where there is one number of it."""
+
+    title: str
+    verdict: Verdict
+    log_evidence: float | None
+    log_level: float
+
+
+def judge_guards(facts: GateFacts, policy: GatePolicy, now: float) -> list[GuardVerdict]:
+    """What each guard that has something to say concludes."""
+    said = [(guard, guard.judge(facts, policy, now)) for guard in GUARDS]
+    return [
+        GuardVerdict(guard.title, verdict, guard.evidence(facts), guard.level(policy))
+        for guard, verdict in said
+        if verdict is not None
+    ]
 
 
 def judge_gate(facts: GateFacts, policy: GatePolicy, now: float) -> Verdict:
@@ -20,7 +37,7 @@ def judge_gate(facts: GateFacts, policy: GatePolicy, now: float) -> Verdict:
     A good challenger passes by evidence too: that what it fails is *below* what is allowed, not
     merely that nothing was seen.
     """
-    verdicts = [verdict for _, verdict in judge_guards(facts, policy, now)]
+    verdicts = [one.verdict for one in judge_guards(facts, policy, now)]
     failed = [one for one in verdicts if one.failed]
     if failed:
         return worst(failed)

@@ -26,6 +26,11 @@ class Guard(ABC):
     def judge(self, facts: GateFacts, policy: GatePolicy, now: float) -> Verdict | None:
         """At ``now`` (s); None where it has nothing to say of this rollout."""
 
+    def evidence(self, facts: GateFacts) -> float | None:
+        """Log evidence that it would fail the challenger by; None where there is no one number."""
+        del facts
+        return None
+
     def level(self, policy: GatePolicy) -> float:
         """Log evidence from which it fails a challenger."""
         return math.log(1.0 / (self.weight * policy.alpha))

@@ -24,7 +24,7 @@ class Errors(Guard):
 
     def judge(self, facts: GateFacts, policy: GatePolicy, now: float) -> Verdict:
         counts = facts.counts(FAILED)
-        log_e, level = log_staged_evidence(counts), self.level(policy)
+        log_e, level = self.evidence(facts), self.level(policy)
         sides = (
             f"errors: {sum(c[0] for c in counts)} challenger units against "
             f"{sum(c[1] for c in counts)} champion units at {facts.now.stage.share:.0%} share, "
@@ -33,6 +33,9 @@ class Errors(Guard):
         if log_e >= level:
             return Verdict(Outcome.FAIL, "ROL-301", f"{sides} >= {math.exp(level):.3g}")
         return _may_go_on(facts, policy, now, FAILED, policy.advance_error_rate, "ROL-301")
+
+    def evidence(self, facts: GateFacts) -> float:
+        return log_staged_evidence(facts.counts(FAILED))
 
 
 class ErrorRate(Guard):
