@@ -75,6 +75,7 @@ def list_rollouts(model: ModelName, home: Home = None, as_json: AsJson = False) 
     with wiring.store(settings).read() as tx:
         tx.model(model)
         found = tx.rollouts(model, _SHOWN)
+        live = tx.deployment(model)
     if as_json:
         print_json(found)
         return
@@ -84,7 +85,9 @@ def list_rollouts(model: ModelName, home: Home = None, as_json: AsJson = False) 
     table = Table("version", "beside", "began", "stages", "ended", box=None, pad_edge=False)
     for one in found:
         stages = ", ".join(f"{stage.share:.3g}".rstrip() for stage in one.stages)
-        table.add_row(one.challenger, one.champion, moment(one.started), stages, _ended(one))
+        under_way = live is not None and live.rollout == one.id
+        ended = "is under way" if under_way else _ended(one)
+        table.add_row(one.challenger, one.champion, moment(one.started), stages, ended)
     out.print(table)
 
 
@@ -148,7 +151,7 @@ def _act(
 
 def _ended(one: RolloutRecord) -> str:
     if one.ended is None:
-        return "is under way"
+        return "ended"
     return f"was {one.end} {moment(one.ended)}".replace("was replaced", "ended")
 
 
