@@ -237,7 +237,7 @@ def watch_windows(
             if name in learned:
                 cell = build_baseline(layout, learned[name], window_s, recent_s, rows).cell
                 one = HeldCell.of(tenant_subject(name), layout, cell, first)
-                held[one.subject] = msgspec.to_builtins(one.row())
+                held[one.subject] = msgspec.to_builtins(one.row(0.0))
                 for subject, packed in one.learned().items():
                     replay.learned[monitor.name, subject] = packed
     now = _by_segment(counts, spans.after, current=True)

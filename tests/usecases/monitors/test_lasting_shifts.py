@@ -16,6 +16,7 @@ from windvane.core.drift import Baseline
 from windvane.core.sketch import TRAFFIC, Sketch
 from windvane.ports.control_store import Checkpoint, WindowKey
 from windvane.usecases.actions import About
+from windvane.usecases.monitors import sudden_shift
 
 pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationWarning")
 
@@ -158,3 +159,23 @@ def test_a_version_that_an_earlier_release_registered_is_watched_by_tenant(
     at = send(harness, 0, HEALTHY, WELL, version="9")
     send(harness, at, 3, {**WELL, "UA": {"nulls": 1.0}}, version="9")
     assert open_causes(harness) == ["tenant_feed:UA"]
+
+
+def test_what_is_open_of_a_tenant_that_sends_nothing_any_more_ends(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody can wait for rows that never come; when they do, it is told anew."""
+    monkeypatch.setattr(sudden_shift, "_SILENT_S", 20 * WINDOW_S)  # a day
+    at = send(harness, 0, HEALTHY, WELL)
+    at = send(harness, at, 5, {**WELL, "UA": {"nulls": 1.0}})
+    assert open_causes(harness) == ["tenant_feed:UA"]
+    others = {tenant: shape for tenant, shape in WELL.items() if tenant != "UA"}
+    at = send(harness, at, 10, others)
+    assert open_causes(harness) == ["tenant_feed:UA"], "that may be a night"
+    at = send(harness, at, 12, others)
+    assert open_causes(harness) == []
+    incident = only(harness, "tenant_feed:UA")
+    assert any("UA sends nothing since" in line for line in harness.timeline(incident))
+    assert harness.live.stand_ins == {}
+    send(harness, at, 3, {**WELL, "UA": {"nulls": 1.0}})
+    assert "tenant_feed:UA" in open_causes(harness)

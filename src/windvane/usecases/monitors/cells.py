@@ -53,7 +53,8 @@ class CellRow:
     ``past`` the rows that it is compared with; ``told``: what an open alarm of a source was told
     as, by source; of those in ``lasting`` the change has become the past that windows are compared
     with. ``only``: the one tenant that there was so far, whose cell is everyone's.
-    ``accepted``: sources whose change a person accepted since the last window."""
+    ``accepted``: sources whose change a person accepted since the last window. ``seen`` is the
+    start of the last window with its rows (s), 0 where an earlier release wrote it."""
 
     pending: str
     layout: str
@@ -64,6 +65,7 @@ class CellRow:
     only: str = ""
     accepted: tuple[str, ...] = ()
     lasting: tuple[str, ...] = ()
+    seen: float = 0.0
 
     @property
     def alarmed(self) -> bool:
@@ -162,10 +164,12 @@ class HeldCell:
             changed=self.changed or changed,
         )
 
-    def row(self) -> CellRow:
+    def row(self, seen: float) -> CellRow:
+        """``seen`` (s): the start of the window that it was seen in."""
         return CellRow(
             pack_pending(self.pending), self.layout.id, self.first, self.past, self.streams,
             self.told, self.only, lasting=tuple(sorted(self.lasting.intersection(self.told))),
+            seen=seen,
         )  # fmt: skip
 
     def learned(self) -> Mapping[str, bytes]:

@@ -79,6 +79,7 @@ SALT = "sudden_shift"
 _NAMED = 4
 _RETURNED_LOOKS = 3  # looks' rows that are as before a change
 _TOTAL = 100.0  # a total fault is suspected before any shift
+_SILENT_S = 86_400.0
 _DOUBT = 0.75  # of an alarm's log evidence, with which a source is not called healthy
 
 
@@ -125,9 +126,13 @@ class SuddenShift(Monitor):
             if one is everyone:
                 mine += tuple(_withdrawn(self.name, window, cell_rows({s: rows[s] for s in gone})))
             worth = subject == EVERYONE or bool(mine) or one.verdict.failed
-            states: dict[str, AlarmState | None] = {subject: after.row()}
+            states: dict[str, AlarmState | None] = {subject: after.row(window.start)}
             if one is everyone:
                 states |= gone
+                unseen = {s: r for s, r in rows.items() if s not in seen and r.get("told")}
+                silent = _silent(window, cell_rows(unseen))
+                mine += tuple(_fell_silent(self.name, window, silent))
+                states |= {s: replace(row, told={}, streams={}) for s, row in silent.items()}
             about = "" if one is everyone else subject
             streams = after.streams
             detail = drift_table(one.facts, one.alarms, policy, streams, new=one.held.is_new)
@@ -278,6 +283,29 @@ def _withdrawn(
             line = withdrawn_line(segment)
             cause = Cause(SEGMENT_FEED, segment)
             yield Finding(monitor, cause, False, row.broken_since or window.start, line)
+
+
+def _silent(window: ClosedWindow, unseen: Mapping[str, CellRow]) -> Mapping[str, CellRow]:
+    """Tenants that something was told of, and that sent nothing for so long that nobody waits for
+    it to be over."""
+    return {
+        subject: row
+        for subject, row in unseen.items()
+        if tenant_of(subject) is not None
+        and TENANT_FEED.name in row.told.values()
+        and row.seen
+        and window.start - row.seen >= _SILENT_S
+    }
+
+
+def _fell_silent(
+    monitor: str, window: ClosedWindow, silent: Mapping[str, CellRow]
+) -> Iterator[Finding]:
+    for subject, row in sorted(silent.items()):
+        tenant = tenant_of(subject) or ""
+        line = f"{tenant} sends nothing since {moment(row.seen)}: what it sent last is not judged"
+        cause = Cause(TENANT_FEED, tenant)
+        yield Finding(monitor, cause, False, row.broken_since or window.start, line)
 
 
 def _with_lasting(window: ClosedWindow, after: HeldCell, policy: DriftPolicy) -> HeldCell:
