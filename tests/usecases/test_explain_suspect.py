@@ -235,6 +235,10 @@ def changed(feature: str, **what: Any) -> dict[str, Any]:
         (changed("temp", quartiles=[[50.0, 60.0, 70.0], [50.0, 60.0, 70.0]], nulls=[0.0, 0.4])
          | {"kinds": ["outage"], "outages": {"temp": "no value"}},
          "mean answer (late) 0.4 at temp 60 (usual), 0.4 where it is missing (now)"),
+        # Only nulls rose: what the few other rows are like is chance.
+        (changed("temp", quartiles=[[50.0, 60.0, 70.0], [50.0, 58.0, 70.0]], nulls=[0.02, 0.35])
+         | {"kinds": ["nulls"]},
+         "mean answer (late) 0.4 at temp 60 (usual), 0.4 where it is missing (now)"),
         (changed("temp", quartiles=[[50.0, 60.0, 70.0], [50.0, 80.0, 90.0]], nulls=[0.5, 0.0]),
          "mean answer (late) 0.4 where temp is missing (usual), 0.2 at 80 (now)"),
         (changed("temp", quartiles=[[50.0, 60.0, 70.0], [50.0, 80.0, 90.0]], nulls=[0.6, 0.8]),

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from windvane.core.alerting import Cause, CauseGroup
-from windvane.core.drift import NO_VALUE, Baseline, describe_change
+from windvane.core.drift import NO_VALUE, Baseline, Kind, describe_change
 from windvane.core.drift.describe import Quartile, quartiles_of_change
 from windvane.core.explanation import (
     MOST_FEATURES,
@@ -144,7 +144,9 @@ def _places(
     now = _place(curve, risen[0]) if risen else now
     was_null, is_null = change.get("nulls") or (0.0, 0.0)
     outages: Mapping[str, str] = evidence.get("outages") or {}
-    if outages.get(spec.name) == NO_VALUE or was_null < _MOST_ROWS <= is_null:
+    # Where nothing but nulls sounds, what the other rows are like is chance.
+    of_nulls = was_null < is_null and list(evidence.get("kinds") or ()) == [Kind.NULLS.value]
+    if outages.get(spec.name) == NO_VALUE or was_null < _MOST_ROWS <= is_null or of_nulls:
         return usual, {**_place(curve, None), "share": is_null}
     if is_null < _MOST_ROWS <= was_null:
         return {**_place(curve, None), "share": was_null}, now
