@@ -165,7 +165,7 @@ def test_what_is_open_of_a_tenant_that_sends_nothing_any_more_ends(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody can wait for rows that never come; when they do, it is told anew."""
-    monkeypatch.setattr(sudden_shift, "_SILENT_S", 20 * WINDOW_S)  # a day
+    monkeypatch.setattr(sudden_shift, "_SILENT_S", 20 * WINDOW_S)  # a week
     at = send(harness, 0, HEALTHY, WELL)
     at = send(harness, at, 5, {**WELL, "UA": {"nulls": 1.0}})
     assert open_causes(harness) == ["tenant_feed:UA"]

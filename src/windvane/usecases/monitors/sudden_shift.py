@@ -79,7 +79,7 @@ SALT = "sudden_shift"
 _NAMED = 4
 _RETURNED_LOOKS = 3  # looks' rows that are as before a change
 _TOTAL = 100.0  # a total fault is suspected before any shift
-_SILENT_S = 86_400.0
+_SILENT_S = 7 * 86_400.0  # a shop is closed over holidays
 _DOUBT = 0.75  # of an alarm's log evidence, with which a source is not called healthy
 
 
