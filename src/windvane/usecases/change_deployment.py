@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 from windvane.core.journal import Effect
 from windvane.ports.control_store import Deployment, Tx
 from windvane.usecases.publish_routing import ALIAS, routing_effects
-from windvane.usecases.read_model_file import read_model_file
+from windvane.usecases.read_model_file import BadModelFile, ModelFile, read_model_file
 from windvane.usecases.record_rollout import record_rollout
+
+_log = logging.getLogger(__name__)
 
 
 def change_deployment(
@@ -26,11 +29,19 @@ def change_deployment(
     if moved and before is not None and after.standing_in == before.standing_in:
         after = replace(after, standing_in=None, stand_ins={})
     if (before is not None and before.rollout) or after.rollout:
-        file = read_model_file(tx.model(after.model).text)
-        record_rollout(tx, file, before, after, after.changed_at, rollout_ends)
+        record_rollout(tx, _file_of(tx, after.model), before, after, after.changed_at, rollout_ends)
     tx.put_deployment(after)
     effects = routing_effects(tx, [after.model])
     if moved:
         body = {"model": after.model, "alias": "champion", "version": after.champion}
         effects += (Effect(ALIAS, body),)
     return effects
+
+
+def _file_of(tx: Tx, model: str) -> ModelFile | None:
+    """None where it cannot be read: nobody has to mend a file before a version is taken back."""
+    try:
+        return read_model_file(tx.model(model).text)
+    except BadModelFile:
+        _log.warning("the file of model %s cannot be read: a stage is not recorded", model)
+        return None

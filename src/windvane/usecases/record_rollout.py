@@ -48,15 +48,17 @@ def next_share(file: ModelFile, live: Deployment) -> float:
 
 
 def record_rollout(
-    tx: Tx, file: ModelFile, before: Deployment | None, after: Deployment, now: float, end: str
-) -> None:
-    """Keep what a change of a deployment means for its rollout; ``end`` says how one ended."""
+    tx: Tx, file: ModelFile | None, before: Deployment | None, after: Deployment, now: float,
+    end: str,
+) -> None:  # fmt: skip
+    """Keep what a change of a deployment means for its rollout; ``end`` says how one ended. Without
+    a ``file`` no stage is kept that begins."""
     held = "" if before is None else before.rollout
     if held and held != after.rollout:
         record = tx.rollout(held)
         if record is not None:
             tx.put_rollout(replace(record, ended=now, end=end))
-    if not after.rollout or after.challenger is None:
+    if not after.rollout or after.challenger is None or file is None:
         return
     if before is not None and held == after.rollout and before.step == after.step:
         return

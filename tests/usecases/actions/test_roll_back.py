@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from usecases.harness import MODEL, Harness
 
@@ -33,6 +35,20 @@ def test_a_rollout_ends_and_the_champion_stays(harness: Harness) -> None:
     assert (live.champion, live.challenger, live.share, live.rollout) == ("1", None, 0.0, "")
     assert live.rolled_back == ("2",)
     assert harness.queued(ALIAS) == []
+
+
+def test_a_file_that_cannot_be_read_keeps_no_version_up(harness: Harness) -> None:
+    """An earlier release may have taken a key that this one does not."""
+    deploy_version(harness.store, harness.clock, MODEL, "2")
+    rollout = harness.live.rollout
+    with harness.store.begin() as tx:
+        tx.put_model(replace(tx.model(MODEL), text="model: delay\nno_such_key: 1\n"))
+    harness.act("roll-back")
+    assert harness.live.challenger is None
+    with harness.store.read() as tx:
+        record = tx.rollout(rollout)
+    assert record is not None
+    assert record.end == "rolled back by hand"
 
 
 def test_what_is_not_live_cannot_be_rolled_back(harness: Harness) -> None:
