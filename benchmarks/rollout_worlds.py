@@ -28,7 +28,9 @@ from windvane.core.rollout import (
     judge_gate,
     tenant_slice,
 )
+from windvane.core.routing import Arm
 from windvane.core.verdict import Outcome
+from windvane.usecases.advance_rollout import ArmScores, compared_losses
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -82,10 +84,12 @@ class UnitLedger:
         self.tenants: set[int] = set()
 
     def add(
-        self, step: int, unit: int, tenant: int, challenger: bool, failed: bool, slow: bool
-    ) -> None:
+        self, step: int, unit: int, tenant: int, challenger: bool, failed: bool, slow: bool,
+        kept: bool = True,
+    ) -> None:  # fmt: skip
+        """``kept``: whether the unit is in the sample of which first requests are kept."""
         self.tenants.add(tenant)
-        if (step, unit) not in self.seen:
+        if kept and (step, unit) not in self.seen:
             self.seen.add((step, unit))
             held = self.exposed.setdefault((step, challenger), [0, 0, 0])
             held[0] += 1
@@ -124,20 +128,29 @@ class Losses:
         other = np.zeros(world.units) if world.constant else other
         self.of = {False: (said - label) ** 2, True: (other - label) ** 2}
         self.naive = (label - label.mean()) ** 2
-        self.met = {arm: np.zeros(world.units, bool) for arm in (False, True)}
-        self.sums = {arm: np.zeros(4) for arm in (False, True)}
+        self.units = world.units
+        self.met: dict[tuple[int, bool], Flags] = {}
+        self.sums: dict[tuple[int, bool], Floats] = {}
 
-    def add(self, units: Ints, challenger: Flags) -> None:
+    def add(self, step: int, units: Ints, challenger: Flags) -> None:
         for arm in (False, True):
+            met = self.met.setdefault((step, arm), np.zeros(self.units, bool))
             mine = np.unique(units[challenger == arm])
-            fresh = mine[~self.met[arm][mine]]
-            self.met[arm][fresh] = True
+            fresh = mine[~met[mine]]
+            met[fresh] = True
             loss = self.of[arm][fresh]
-            self.sums[arm] += (len(fresh), loss.sum(), (loss**2).sum(), self.naive[fresh].sum())
+            held = self.sums.setdefault((step, arm), np.zeros(4))
+            held += (len(fresh), loss.sum(), (loss**2).sum(), self.naive[fresh].sum())
 
-    def arm(self, challenger: bool) -> ArmLosses:
-        units, loss, squares, naive = self.sums[challenger]
-        return ArmLosses(int(units), float(loss), float(squares), float(naive))
+    def arms(self) -> tuple[ArmLosses, ArmLosses]:
+        """Of the challenger and the champion, as the product weighs them."""
+        return compared_losses([
+            ArmScores(
+                Arm.CHALLENGER if arm else Arm.CHAMPION, "", step,
+                ArmLosses(int(one[0]), float(one[1]), float(one[2]), float(one[3])), 1.0,
+            )
+            for (step, arm), one in self.sums.items()
+        ])  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +174,7 @@ class Requests:
     tenants: Ints = field(init=False)
     buckets: Floats = field(init=False)
     bad: NDArray[np.bool_] = field(init=False)
+    sampled: Floats = field(init=False)
 
     def __post_init__(self) -> None:
         world, rng = self.world, self.rng
@@ -170,6 +184,7 @@ class Requests:
         self.tenants = rng.integers(0, max(len(world.rates), 5), n)
         self.buckets = rng.random(n)
         self.bad = rng.random(n) < world.always
+        self.sampled = rng.random(n)
 
     def minute(
         self, at: int, share: float
@@ -200,26 +215,29 @@ P99_MS = float(np.exp(2.0 + 0.5 * 2.326))
 SLOW_MS = 2.0 * P99_MS
 
 
+def _stage(share: float, at: float) -> Stage:
+    return Stage(share, at, SLOW_MS * 1e3, min(1.0, 4.0 * share / (1.0 - share)))
+
+
 def drive(world: World, seed: int, policy: GatePolicy, minutes: int = MINUTES) -> Driven:
     """One rollout, judged each minute."""
     rng = np.random.default_rng(seed)
     sent, ledger, losses = Requests(world, rng), UnitLedger(), Losses(world, rng)
-    stages = [Stage(world.steps[0], 0.0, SLOW_MS * 1e3)]
+    stages = [_stage(world.steps[0], 0.0)]
     for at in range(minutes):
         steps = world.edited if world.edited and at >= 30 else world.steps
         step, share = len(stages) - 1, stages[-1].share
         units, challenger, failed, latency = sent.minute(at, share)
-        losses.add(units, challenger)
+        losses.add(step, units, challenger)
         for unit, on, bad, slow in zip(
             units.tolist(), challenger.tolist(), failed.tolist(), (latency > SLOW_MS).tolist(),
             strict=True,
         ):  # fmt: skip
-            ledger.add(step, unit, int(sent.tenants[unit]), on, bad, slow)
+            kept = on or bool(sent.sampled[unit] < stages[-1].sample)
+            ledger.add(step, unit, int(sent.tenants[unit]), on, bad, slow, kept)
         now = (at + 1) * 60.0
         after = next((one for one in steps if one > share), 1.0)
-        facts = GateFacts(
-            ledger.stages(stages), after, len(ledger.tenants), losses.arm(True), losses.arm(False)
-        )
+        facts = GateFacts(ledger.stages(stages), after, len(ledger.tenants), *losses.arms())
         verdict = judge_gate(facts, policy, now)
         if verdict.outcome is Outcome.FAIL:
             return Driven("rolled back", at + 1, step, verdict.code)
@@ -227,7 +245,7 @@ def drive(world: World, seed: int, policy: GatePolicy, minutes: int = MINUTES) -
             continue
         if after >= 1.0:
             return Driven("promoted", at + 1, step)
-        stages.append(Stage(after, now, SLOW_MS * 1e3))
+        stages.append(_stage(after, now))
     return Driven("held", minutes, len(stages) - 1, verdict.code)
 
 

@@ -12,7 +12,7 @@ import pytest
 from inference.harness import CONTRACT, MODEL, Answer, Harness, entry, features, route, run, until
 
 from windvane.core.execution import ALL_CLOSED, Circuit
-from windvane.core.routing import Arm, CircuitSpec, ModelRoute, RuleStep, choose
+from windvane.core.routing import Arm, CircuitSpec, ModelRoute, RuleStep, choose, unit_of
 from windvane.core.signature import FeatureSpec, FeatureType
 from windvane.core.task import Contract, TaskSpec
 from windvane.inference.elsewhere import ElsewherePredictor
@@ -83,7 +83,7 @@ def canary(**changed: Any) -> ModelRoute:
 def units_of(arm: Arm, many: int) -> list[str]:
     """Units that the canary gives to an arm."""
     names = (f"u{i}" for i in range(100))
-    return [name for name in names if choose(canary(), name)[1] is arm][:many]
+    return [name for name in names if choose(canary(), unit_of("acme", name))[1] is arm][:many]
 
 
 def test_who_is_owed_an_answer_that_nobody_has_is_recorded_row_by_row() -> None:

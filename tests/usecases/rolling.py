@@ -18,9 +18,8 @@ Maker = Callable[[], AbstractContextManager[Harness]]
 
 
 def losses(rollout: str, arm: str, units: int, mean: float = 0.15) -> ArmScores:
-    return ArmScores(
-        arm, rollout, ArmLosses(units, mean * units, 0.05 * units, 0.25 * units), 1.0
-    )  # fmt: skip
+    held = ArmLosses(units, mean * units, 0.05 * units, 0.25 * units)
+    return ArmScores(arm, rollout, 0, held, 1.0)
 
 
 def good(rollout: str) -> Scored:

@@ -13,15 +13,18 @@ from usecases.harness import FILE, MODEL, START, Harness
 from usecases.rolling import SOAK_S, Maker, advance, good, losses, meet, routing_of
 
 from windvane.core.alerting import Cause
-from windvane.core.rollout import ArmCounts
+from windvane.core.rollout import ArmCounts, ArmLosses
 from windvane.core.task import Contract, TaskSpec
 from windvane.core.verdict import Outcome
 from windvane.ports.control_store import Deployment, Tx
 from windvane.ports.event_log import ScoredRows
 from windvane.ports.leases import LeaseLost
+from windvane.ports.rollouts import LeftOut
 from windvane.usecases.actions.deploy import deploy_version
 from windvane.usecases.advance_rollout import (
+    ArmScores,
     advance_rollout,
+    compared_losses,
     count_losses,
     gate_facts,
 )
@@ -208,25 +211,47 @@ def test_a_promotion_closes_the_incident_of_an_earlier_rollback(rolling: Harness
 # What stops it
 
 
-def test_what_fails_while_a_source_is_broken_is_nobodys_evidence(rolling: Harness) -> None:
-    """It is judged all the same: by what was before, and what comes after."""
-    rolling.clock.at += 60.0
+def broken_source(rolling: Harness, *, closed: bool) -> None:
+    """Weather breaks now; ``closed``: and is well a minute later."""
     file = read_model_file(FILE)
     with rolling.store.begin([MODEL]) as tx:
         open_incident(
             tx, file, Cause(FEED, "weather"), title="weather broke", now=rolling.clock.at,
             since=rolling.clock.at, evidence={}, decision="d", done=[],
         )  # fmt: skip
-    rolling.put(**{**_fields(rolling.live), "broken_views": ("weather",)})
+    if closed:
+        (incident,) = rolling.incidents()
+        with rolling.store.begin([MODEL]) as tx:
+            tx.put_incident(replace(incident, closed_at=rolling.clock.at + 60.0, members=()))
+
+
+def test_what_failed_while_a_source_was_broken_is_nobodys_evidence(rolling: Harness) -> None:
+    rolling.clock.at += 60.0
+    broken_source(rolling, closed=True)
     meet(rolling, 200, failed=120)
+    rolling.clock.at += SOAK_S
     verdict = advance(rolling)
     assert verdict is not None
-    assert (verdict.outcome, verdict.code) == (Outcome.HOLD, "ROL-306")
-    assert rolling.live.challenger == "2"
-    meet(rolling, 200, failed=120, first=500, at=START + 1.0)
+    assert (verdict.outcome, verdict.code) == (Outcome.HOLD, "ROL-301"), "nothing counts yet"
+    meet(rolling, 200, failed=120, first=500)
     verdict = advance(rolling)
     assert verdict is not None
     assert (verdict.outcome, verdict.code) == (Outcome.FAIL, "ROL-301")
+
+
+def test_while_a_source_is_broken_nothing_moves_on_and_what_is_worse_goes(rolling: Harness) -> None:
+    """Both arms run on the same rows: which of them fails is no less evidence for that."""
+    broken_source(rolling, closed=False)
+    rolling.put(**{**_fields(rolling.live), "broken_views": ("weather",)})
+    meet(rolling, 800)
+    rolling.clock.at += SOAK_S
+    verdict = advance(rolling)
+    assert verdict is not None
+    assert (verdict.outcome, verdict.code) == (Outcome.HOLD, "ROL-306")
+    meet(rolling, 200, failed=200, first=1_000)
+    verdict = advance(rolling)
+    assert verdict is not None
+    assert verdict.failed
 
 
 def _fields(live: Deployment) -> dict[str, Any]:
@@ -481,3 +506,46 @@ def test_one_outcome_out_of_all_bounds_holds_nobodys_gate() -> None:
     champion, challenger = count_losses(log, Contract((), TaskSpec("regression")), MODEL, 0.0, 1.0)
     assert challenger.losses.loss - champion.losses.loss < challenger.most
     assert np.isfinite(challenger.losses.loss_squares)
+
+
+def arm(name: str, step: int, units: int, mean: float) -> ArmScores:
+    return ArmScores(
+        name, "r", step, ArmLosses(units, mean * units, mean * units, 0.3 * units), 1.0
+    )
+
+
+def test_losses_are_compared_within_stages() -> None:
+    """The base rate rises as the share does: each arm's own mean is of other hours."""
+    scored = [
+        arm("champion", 0, 9_500, 0.05), arm("challenger", 0, 500, 0.05),
+        arm("champion", 1, 5_000, 0.4), arm("challenger", 1, 5_000, 0.4),
+    ]  # fmt: skip
+    mine, others = compared_losses(scored)
+    assert mine.loss / mine.units == pytest.approx(others.loss / others.units)
+    assert mine.units == 5_500
+    assert 5_000 < others.units < 6_100
+    assert mine.loss_squares >= mine.loss**2 / mine.units
+
+
+def test_losses_of_one_arm_only_are_counted_and_compared_with_nothing() -> None:
+    mine, others = compared_losses([arm("challenger", 0, 12, 0.2)])
+    assert (mine.units, others.units) == (12, 0)
+
+
+def test_a_champion_that_is_mostly_right_to_the_digit_has_a_usual_loss() -> None:
+    """Counts that it gets right: its median loss is none, and the challenger is far off."""
+    log: Any = ScoredLog(
+        scored("1", "champion", [2.0, 3.0, 4.0, 5.0], [2.0, 3.0, 4.0, 6.0]),
+        scored("2", "challenger", [50.0] * 4, [2.0, 3.0, 4.0, 6.0]),
+    )
+    champion, challenger = count_losses(log, Contract((), TaskSpec("regression")), MODEL, 0.0, 1.0)
+    assert champion.losses.loss == pytest.approx(4.0)
+    assert challenger.losses.loss == 4 * challenger.most
+
+
+def test_rows_of_left_out_spans_have_no_loss() -> None:
+    log: Any = ScoredLog(scored("1", "champion", [0.5, 0.5, 0.5], None, [1, 2, 3]))
+    contract = Contract((), TaskSpec("binary"))
+    assert count_losses(log, contract, MODEL, 0.0, 1.0, [LeftOut(-1.0, 1.0)]) == []
+    (kept,) = count_losses(log, contract, MODEL, 0.0, 1.0, [LeftOut(-1.0, 1.0, "UA")])
+    assert kept.losses.units == 3

@@ -94,10 +94,19 @@ def test_each_row_counts_for_its_own_unit_and_arm(recording: RecorderHarness) ->
     )
     found = counted(recording, [event])
     assert requests_of(found) == [
-        ("challenger", "u1", False, False), ("challenger", "u2", True, False),
-        ("champion", "u3", False, False),
-    ]  # fmt: skip
+        ("challenger", "u1", False, None),
+        ("challenger", "u2", True, None),
+        ("champion", "u3", False, None),
+    ], "how long all of them took is of neither arm"
     assert events_of(found) == [(FAILED, "challenger", "u2")]
+
+
+def test_what_has_no_like_in_the_other_arm_counts_for_neither(recording: RecorderHarness) -> None:
+    """A stand-in answers the champion's rows like these, or they lack what the challenger takes."""
+    flags = {**CANARY, "flags": ["unpaired", "failed", "RUN-103", "fallback"], "answered": "1"}
+    champion = {**CANARY, "flags": ["unpaired"], "arm": "champion", "routed": "1"}
+    events = [predicted("a", slow=True, **flags), predicted("b", **champion)]
+    assert counted(recording, events) == CountedUnits([], [])
 
 
 def test_who_was_owed_an_answer_and_got_none_failed_on_the_arm_that_owed_it(
@@ -115,12 +124,15 @@ def test_nobody_owes_a_request_that_broke_its_contract(recording: RecorderHarnes
     assert counted(recording, [unanswered("a", NOW)]) == CountedUnits([], [])
 
 
-def test_a_hurried_row_is_no_evidence(recording: RecorderHarness) -> None:
-    """Its version did not answer: that says neither that it is ill nor that it is well."""
+def test_a_hurried_row_was_too_slow(recording: RecorderHarness) -> None:
+    """Its client did not wait: no failure of the version, and no sign that it is well."""
     hurried = {**CANARY, "flags": ["hurried", "RUN-108", "constant"], "answered": ""}
     champion = {**hurried, "arm": "champion", "routed": "1"}
-    events = [predicted("a", slow=True, **hurried), predicted("b", slow=True, **champion)]
-    assert counted(recording, events) == CountedUnits([], [])
+    found = counted(recording, [predicted("a", **hurried), predicted("b", **champion)])
+    assert [(arm, *rest) for arm, _, *rest in requests_of(found)] == [
+        ("challenger", False, True), ("champion", False, True),
+    ]  # fmt: skip
+    assert {what for what, *_ in events_of(found)} == {SLOW}
 
 
 @pytest.mark.parametrize("flags", [["stand_in"], ["lacks_feature"], ["stand_in", "failed"]])

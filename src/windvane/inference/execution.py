@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from windvane.core.errors import WindvaneError
 from windvane.core.execution import ALL_CLOSED, Circuit, may_try
-from windvane.core.routing import HURRIED, Arm, ModelRoute, choose, follow_rule
+from windvane.core.routing import (
+    HURRIED,
+    UNPAIRED,
+    Arm,
+    ModelRoute,
+    choose,
+    follow_rule,
+    unit_of,
+)
 from windvane.core.task import OutputRow
 from windvane.inference.access import ModelAccess
 from windvane.inference.cache import cache_key
@@ -95,7 +103,7 @@ class Execution:
             picks = [access.route] * len(rows)
         else:
             picks = [
-                pick(route, unit or f"{request.id}/{i}", rows[i])
+                pick(route, unit_of(access.tenant, unit or f"{request.id}/{i}"), rows[i])
                 for i, unit in enumerate(request.units)
             ]
             if request.trace is not None:
@@ -340,9 +348,12 @@ def _circuit_open(queue: ModelQueue) -> CircuitOpen:
 
 def pick(route: ModelRoute, unit: str, row: Sequence[Any]) -> Route:
     """The version and the arm of a unit. A row that lacks an added feature which its version
-    needs goes to a live version that does not, if there is one."""
+    needs goes to a live version that does not, if there is one. What is drawn for the challenger
+    where the champion would not answer, and the other way round, is evidence of neither."""
     version, arm = choose(route, unit)
     flags = ("stand_in",) if arm is Arm.FALLBACK else ()
+    if arm is Arm.CHALLENGER and route.standing_in:
+        flags = (UNPAIRED,)
     if route.optional:
         missing = lacks(route, row)
         if missing and not missing.isdisjoint(route.needs(version)):
@@ -351,6 +362,8 @@ def pick(route: ModelRoute, unit: str, row: Sequence[Any]) -> Route:
                     # It was drawn for another version: evidence of neither arm.
                     return Route(other, other, Arm.FALLBACK.value, (*flags, "lacks_feature"))
             flags = (*flags, "feature_null")
+        elif missing and route.challenger and not missing.isdisjoint(route.needs(route.challenger)):
+            flags = (*flags, UNPAIRED)
     return Route(version, version, arm.value, flags)
 
 
@@ -381,7 +394,9 @@ def _unanswered(
     if error.owed:
         error.routed, error.arm = one.routed, one.arm
     error.owing = [
-        (picks[i].arm, request.units[i]) for i, why in failed.items() if request.owes(why)
+        (picks[i].arm, request.units[i])
+        for i, why in failed.items()
+        if request.owes(why) and UNPAIRED not in picks[i].flags
     ]
     return error
 

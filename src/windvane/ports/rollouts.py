@@ -26,7 +26,8 @@ class RolloutRecord:
 
 @dataclass(frozen=True, slots=True)
 class FirstRequest:
-    """A tenant's unit whose first request in a step of a rollout this was."""
+    """A tenant's unit whose first request in a step of a rollout this was. ``slow`` is None of one
+    whose rows were of both arms."""
 
     rollout: str
     step: int
@@ -35,7 +36,7 @@ class FirstRequest:
     arm: str
     at: float
     failed: bool
-    slow: bool
+    slow: bool | None
 
 
 @dataclass(frozen=True, slots=True)

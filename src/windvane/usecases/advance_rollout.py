@@ -17,7 +17,6 @@ from windvane.core.rollout import (
     ArmLosses,
     GateFacts,
     GuardVerdict,
-    Stage,
     judge_gate,
     judge_guards,
 )
@@ -26,7 +25,7 @@ from windvane.core.task import Contract, make_task
 from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, Deployment, Tx, WindowVerdict
-from windvane.ports.event_log import EventLog
+from windvane.ports.event_log import EventLog, ScoredRows
 from windvane.ports.rollouts import LeftOut
 from windvane.usecases.change_deployment import change_deployment
 from windvane.usecases.gather_evidence import output_histograms, sample_requests
@@ -107,67 +106,105 @@ def advance_rollout(
 
 def gate_facts(tx: Tx, file: ModelFile, live: Deployment, scored: Sequence[ArmScores]) -> GateFacts:
     """What the gate judges, from what happened to units and from their losses."""
-    record = record_of(tx, file, live)
-    stages = record.stages
-    if len(stages) <= live.step:  # an earlier release began it
-        stages = (*stages, Stage(min(live.share, 0.999), live.stage_started))
-    left_out = _left_out(tx, live.model, record.started)
-    arms = {one.arm: one.losses for one in scored if one.rollout == live.rollout}
+    stages = record_of(tx, file, live).stages
+    mine = [one for one in scored if one.rollout == live.rollout]
+    challenger, champion = compared_losses(mine)
     return GateFacts(
-        tx.stage_facts(live.rollout, stages, left_out),
+        tx.stage_facts(live.rollout, stages, left_out(tx, live, stages[0].started)),
         next_share=next_share(file, live),
         slices=tx.slices_of(live.rollout),
-        challenger=arms.get(Arm.CHALLENGER, ArmLosses()),
-        champion=arms.get(Arm.CHAMPION, ArmLosses()),
+        challenger=challenger,
+        champion=champion,
         most_loss=max((one.most for one in scored), default=1.0),
         broken=live.broken_views,
         paused=live.paused,
     )
 
 
-def _left_out(tx: Tx, model: str, since: float) -> list[LeftOut]:
-    """When sources were broken, of everyone or of a tenant."""
-    known = {i.id: i for i in (*tx.incidents(model, _INCIDENTS), *tx.open_incidents(model))}
+def left_out(tx: Tx, live: Deployment, since: float) -> list[LeftOut]:
+    """When sources were broken, of everyone or of a tenant. While one is of everyone, nothing moves
+    on, and what both arms do meanwhile may still take a version back."""
+    known = {
+        i.id: i for i in (*tx.incidents(live.model, _INCIDENTS), *tx.open_incidents(live.model))
+    }
     out: list[LeftOut] = []
     for one in sorted(known.values(), key=lambda i: i.id):
         if one.kind not in _BROKEN or (one.closed_at is not None and one.closed_at < since):
             continue
-        until = math.inf if one.closed_at is None else one.closed_at
         tenant = one.cause.partition(":")[2] if one.kind == TENANT_FEED.name else ""
+        if one.closed_at is None and not tenant and live.broken_views:
+            continue
+        until = math.inf if one.closed_at is None else one.closed_at
         out.append(LeftOut(one.since, until, tenant))
     return out
 
 
 @dataclass(frozen=True, slots=True)
 class ArmScores:
-    """Losses of an arm of a rollout, by its units; ``most`` is what none exceeds."""
+    """Losses of an arm in one step of a rollout, by its units; ``most`` is what none exceeds."""
 
     arm: str
     rollout: str
+    step: int
     losses: ArmLosses
     most: float
 
 
+def compared_losses(scored: Sequence[ArmScores]) -> tuple[ArmLosses, ArmLosses]:
+    """The challenger's and the champion's, each unit held against those of its own stage: what
+    changes in time, such as how often the truth is one, differs between stages. The champion's mean
+    is weighed as the challenger's units are over the stages, and is of as many units as that
+    leaves; both spread about the mean of their stage. Source: Cochran, *Sampling Techniques*,
+    1977, chapter 5."""
+    by = {(one.step, one.arm): one.losses for one in scored if one.losses.units}
+    steps = [s for s, arm in by if arm == Arm.CHALLENGER and (s, Arm.CHAMPION) in by]
+    if not steps:
+        total = {arm: sum(n.units for (_, a), n in by.items() if a == arm) for arm in Arm}
+        return ArmLosses(total[Arm.CHALLENGER]), ArmLosses(total[Arm.CHAMPION])
+    units = sum(by[s, Arm.CHALLENGER].units for s in steps)
+    mean = {Arm.CHALLENGER: 0.0, Arm.CHAMPION: 0.0}
+    within = {Arm.CHALLENGER: 0.0, Arm.CHAMPION: 0.0}
+    naive = weights = 0.0
+    for step in steps:
+        share = by[step, Arm.CHALLENGER].units / units
+        others = by[step, Arm.CHAMPION]
+        weights += share * share / others.units
+        naive += share * others.naive / others.units
+        for arm in mean:
+            one = by[step, arm]
+            own = one.loss / one.units
+            mean[arm] += share * own
+            within[arm] += share * max(one.loss_squares / one.units - own * own, 0.0)
+    made = {
+        arm: ArmLosses(n, mean[arm] * n, (within[arm] + mean[arm] ** 2) * n, naive * n)
+        for arm, n in ((Arm.CHALLENGER, units), (Arm.CHAMPION, max(1, round(1.0 / weights))))
+    }
+    return made[Arm.CHALLENGER], made[Arm.CHAMPION]
+
+
 def count_losses(
-    log: EventLog, contract: Contract, model: str, start: float, end: float
+    log: EventLog,
+    contract: Contract,
+    model: str,
+    start: float,
+    end: float,
+    without: Sequence[LeftOut] = (),
 ) -> list[ArmScores]:
-    """What answers cost, by arm and rollout, one mean loss for each unit: rows of one unit depend
-    on each other. A loss that has a unit is a share of the champion's mean, and bounded."""
+    """What answers cost, by arm, rollout and step, one mean loss for each unit: rows of one unit
+    depend on each other. A loss that has a unit is a share of what the champion's usually is, and
+    bounded. Rows of spans that are ``without`` evidence are left out."""
     task = make_task(contract.task)
     found = [
         (one, task.losses(one.outputs, one.labels), task.constant_losses(one.labels))
-        for one in log.scored(model, contract, start, end)
+        for one in (_without(rows, without) for rows in log.scored(model, contract, start, end))
         if one.arm in (Arm.CHAMPION, Arm.CHALLENGER) and one.rollout and len(one.labels)
     ]
     scale, most = 1.0, task.loss_bounds[1]
     if task.loss_is_relative:
         champion = [losses for one, losses, _ in found if one.arm == Arm.CHAMPION]
         together = np.concatenate(champion) if champion else np.zeros(0)
-        sound = together[np.isfinite(together)]
-        scale, most = float(np.median(sound)) if len(sound) else 0.0, _MOST_TIMES
-        if scale <= 0.0:
-            return []
-    held: dict[tuple[str, str], list[tuple[Floats, Floats, Floats]]] = {}
+        scale, most = _usual(together[np.isfinite(together)]), _MOST_TIMES
+    held: dict[tuple[str, str, int], list[tuple[Floats, Floats, Floats]]] = {}
     alone = 0
     for one, *costs in found:
         nobody = _ALONE - np.arange(alone, alone + len(one.units), dtype=np.uint64)
@@ -178,10 +215,26 @@ def count_losses(
                 for cost in costs
             )
         part = np.where(one.units == 0, nobody, one.units), losses, naive
-        held.setdefault((one.arm, one.rollout.rpartition("#")[0]), []).append(part)
-    return [
-        ArmScores(arm, rollout, _by_unit(parts), most) for (arm, rollout), parts in held.items()
-    ]
+        rollout, _, step = one.rollout.rpartition("#")
+        if step.isdigit():
+            held.setdefault((one.arm, rollout, int(step)), []).append(part)
+    return [ArmScores(*place, _by_unit(parts), most) for place, parts in held.items()]
+
+
+def _usual(losses: Floats) -> float:
+    """The median, or the mean where most are none; one where all are."""
+    if not len(losses):
+        return 1.0
+    middle = float(np.median(losses))
+    return middle if middle > 0.0 else float(losses.mean()) or 1.0
+
+
+def _without(rows: ScoredRows, without: Sequence[LeftOut]) -> ScoredRows:
+    out = np.zeros(len(rows.times), bool)
+    for one in without:
+        within = (rows.times >= one.since) & (rows.times < one.until)
+        out |= within & (rows.tenants == one.tenant) if one.tenant else within
+    return rows.taken(~out) if out.any() else rows
 
 
 def _by_unit(parts: Sequence[tuple[Floats, Floats, Floats]]) -> ArmLosses:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from windvane.core.rollout import EVERYONE, FAILED, SLOW, segment_slice, tenant_slice
-from windvane.core.routing import HURRIED, Arm
+from windvane.core.routing import HURRIED, UNPAIRED, Arm
 from windvane.core.sketch import segment_groups, segment_name
 from windvane.ports.events import CountedEvent, Predicted, Refused, RouteTaken, column_values
 from windvane.ports.rollouts import FirstRequest, UnitEvent
@@ -30,18 +30,19 @@ class CountedUnits:
 @dataclass(frozen=True, slots=True)
 class _Row:
     """A row of a unit: whether the version owed it an answer and gave none of its own, and whether
-    it was slow; its place in its event."""
+    it was slow, None where its request had rows of both arms; its place in its event."""
 
     arm: str
     unit: str
     failed: bool
-    slow: bool
+    slow: bool | None
     at: int
 
 
 def count_units(known: EventContracts, events: Sequence[CountedEvent]) -> CountedUnits:
     """All of the challenger's units, and of the champion's a sample, and those that anything went
-    wrong for. Rows that a stand-in answered by design are of neither arm."""
+    wrong for. Rows that a stand-in answered by design are of neither arm, and so are those whose
+    like in the other arm are."""
     requests: list[FirstRequest] = []
     happened: list[UnitEvent] = []
     for event in events:
@@ -78,12 +79,15 @@ def _rows(known: EventContracts, event: Predicted | Refused, step: RolloutStep) 
                 yield _Row(arm, unit, failed=True, slow=False, at=-1)
         return
     own = None if step.stage is None else step.stage.slow_us
-    slow = event.latency_us > (known.models[event.model].slow_us if own is None else own)
+    late = event.latency_us > (known.models[event.model].slow_us if own is None else own)
+    mixed = len({route.arm for route in event.routes} & _ARMS) > 1
     units = column_values(event.units, event.rows)
     for at, (route, unit) in enumerate(zip(event.routes_of(), units, strict=True)):
-        # One that was hurried did not answer: no evidence that it is well.
-        if route.arm in _ARMS and HURRIED not in route.flags:
-            yield _Row(route.arm, unit, _has_failed(route), slow, at)
+        if route.arm not in _ARMS or UNPAIRED in route.flags:
+            continue
+        # Its client would not wait for what took too long: slow, whoever's limit it was.
+        slow = True if HURRIED in route.flags else None if mixed else late
+        yield _Row(route.arm, unit, _has_failed(route), slow, at)
 
 
 def _has_failed(route: RouteTaken) -> bool:

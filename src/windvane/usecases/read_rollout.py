@@ -11,7 +11,7 @@ from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore
 from windvane.ports.event_log import EventLog
 from windvane.ports.rollouts import RolloutRecord
-from windvane.usecases.advance_rollout import count_losses, gate_facts
+from windvane.usecases.advance_rollout import count_losses, gate_facts, left_out
 from windvane.usecases.read_model_file import read_model_file
 from windvane.usecases.record_rollout import record_of
 from windvane.usecases.rollout_policy import gate_policy
@@ -43,7 +43,8 @@ def read_rollout(
         live = tx.deployment(model)
         if live is None or not live.challenger:
             return None
-    scored = count_losses(log, file.contract, model, live.rollout_started, now)
+        without = left_out(tx, live, live.rollout_started)
+    scored = count_losses(log, file.contract, model, live.rollout_started, now, without)
     with store.read() as tx:
         facts = gate_facts(tx, file, live, scored)
         record = record_of(tx, file, live)

@@ -62,21 +62,25 @@ def record_rollout(
         return
     if before is not None and held == after.rollout and before.step == after.step:
         return
-    record = record_of(tx, file, after)
+    earlier = after if before is None or held != after.rollout else before
+    record = tx.rollout(after.rollout) or record_of(tx, file, earlier, begun=held == after.rollout)
     if len(record.stages) <= after.step:
         stages = (*record.stages, begin_stage(tx, file, after, now))
         tx.put_rollout(replace(record, stages=stages))
 
 
-def record_of(tx: Tx, file: ModelFile, live: Deployment) -> RolloutRecord:
-    """The record of the rollout that is under way, but for the stage that is about to begin; of one
-    that an earlier release began, its stages are those of the file."""
+def record_of(tx: Tx, file: ModelFile, live: Deployment, *, begun: bool = True) -> RolloutRecord:
+    """The record of the rollout that is under way. Of one that an earlier release began, the stages
+    before the present one are those of the file, and the present one, where it has ``begun``, is as
+    it is live."""
     assert live.challenger is not None
     found = tx.rollout(live.rollout)
     if found is not None:
         return found
     shares = [min(parse_share(s), _MOST_SHARE) for s in file.rollout.steps[: live.step]]
     stages = tuple(Stage(share, live.rollout_started) for share in shares)
+    if begun:
+        stages += (Stage(min(live.share, _MOST_SHARE), live.stage_started),)
     return RolloutRecord(
         live.rollout, live.model, live.challenger, live.champion, live.rollout_started, stages
     )

@@ -65,9 +65,8 @@ def facts(*stages: StageFacts, **change: Any) -> GateFacts:
 
 
 BAD = stage(failed=first(20, 20), challenger=ArmCounts(1_000, 15))
-OVER = stage(
-    challenger=ArmCounts(400, 60), champion=ArmCounts(4_000, 8), failed=first(10, 61)
-)  # by rate far over, by first failures hardly worse
+OVER = stage(challenger=ArmCounts(400, 41), champion=ArmCounts(1_600, 74))
+"""Over the limit by much, and more than the champion by little."""
 WORSE = losses(40_000, mean=0.25, square=0.08)
 
 
@@ -79,8 +78,26 @@ WORSE = losses(40_000, mean=0.25, square=0.08)
         (facts(OVER), F, "ROL-302"),
         (facts(stage(challenger=ArmCounts(1_000, 0, 60), slow=first(60, 20))), F, "ROL-303"),
         # as many of the champion's are slow, or more fail: nothing that the challenger did
-        (facts(stage(challenger=ArmCounts(1_000, 0, 60), slow=first(3, 60))), H, "ROL-303"),
-        (facts(stage(challenger=ArmCounts(400, 60), failed=first(3, 60))), H, "ROL-301"),
+        (
+            facts(stage(challenger=ArmCounts(1_000, 0, 60), champion=ArmCounts(4_000, 0, 240))),
+            P,
+            "ROL-301",
+        ),
+        (facts(stage(challenger=ArmCounts(800, 90), champion=ArmCounts(3_200, 360))), P, "ROL-301"),
+        # spent units fail again, and only the challenger's: what came before is no excuse
+        (facts(stage(challenger=ArmCounts(400, 400), failed=first(60, 900))), F, "ROL-301"),
+        # how long requests of both arms took says nothing of either
+        (
+            facts(
+                stage(
+                    challenger=ArmCounts(1_000, 0, 0, 1_000), champion=ArmCounts(4_000, 0, 0, 4_000)
+                )
+            ),
+            P,
+            "ROL-301",
+        ),
+        # seven units of the champion's are too few to say that it is better
+        (facts(stage(0.99, ArmCounts(693, 83), ArmCounts(7, 1))), H, "ROL-301"),
         (facts(challenger=WORSE), F, "ROL-305"),
         (facts(challenger=losses(40_000, mean=0.05, square=0.01)), P, "ROL-301"),  # better
         (facts(stage(challenger=ArmCounts(19))), H, "ROL-301"),
@@ -123,16 +140,25 @@ def test_every_stage_needs_evidence_of_its_own() -> None:
     verdict = judge_gate(facts(one, silent), POLICY, SOAKED)
     assert (verdict.outcome, verdict.code) == (H, "ROL-301")
     shown = stage(failed=first(40, 760), challenger=ArmCounts(9_000, 180),
-                  champion=ArmCounts(9_000, 180))  # fmt: skip
-    few = stage(0.25, ArmCounts(60, 1), ArmCounts(200, 4))
+                  champion=ArmCounts(36_000, 720))  # fmt: skip
+    few = stage(0.25, ArmCounts(60, 1), ArmCounts(36, 1))
     assert judge_gate(facts(shown, few), POLICY, SOAKED).outcome is H
-    enough = stage(0.25, ArmCounts(600, 12), ArmCounts(900, 18))
+    enough = stage(0.25, ArmCounts(3_000, 60), ArmCounts(1_800, 36))
     assert judge_gate(facts(shown, enough), POLICY, SOAKED).outcome is P
+
+
+def test_what_earlier_stages_showed_does_not_carry_a_version_that_fails_now() -> None:
+    """A burst on both had spent all units; then only the challenger fails, and always."""
+    burst = stage(challenger=ArmCounts(1_000, 950), champion=ArmCounts(4_000, 3_800),
+                  failed=first(1_000, 19_000))  # fmt: skip
+    now = stage(0.25, ArmCounts(3_000, 3_000), ArmCounts(1_800, 2))
+    verdict = judge_gate(facts(burst, now), POLICY, SOAKED)
+    assert (verdict.outcome, verdict.code) == (F, "ROL-301")
 
 
 def test_a_champion_that_fails_often_too_is_no_reason_to_go_back() -> None:
     """A fifth of all fails on both: over every limit, and nothing that a rollback would mend."""
-    both = stage(0.25, ArmCounts(900, 180), ArmCounts(2_700, 540), failed=first(150, 450))
+    both = stage(0.25, ArmCounts(900, 180), ArmCounts(540, 108), failed=first(150, 450))
     assert judge_gate(facts(both), POLICY, SOAKED).outcome is P
 
 
@@ -169,7 +195,7 @@ def test_a_model_without_outcomes_is_not_asked_for_them() -> None:
     ("given", "sentence"),
     [
         (facts(BAD), "errors: 20 challenger units against 20 champion units at 5% share"),
-        (facts(OVER), "first requests failed: 15.00% of 400 challenger units, 0.20% of 4,000"),
+        (facts(OVER), "first requests failed: 10.25% of 400 challenger units, 4.62% of 1,600"),
         (facts(stage(challenger=ArmCounts(1_000, 0, 60), slow=first(60, 20))),
          "first requests slower than 80 ms: 6.00% of 1,000 challenger units"),
         (facts(stage(failed=first(8, 100, AA=(8, 1), UA=(0, 99)))),

@@ -15,6 +15,8 @@ from windvane.core.rollout import ArmCounts, FirstEvents, Stage, StageFacts
 from windvane.core.routing import Arm
 from windvane.ports.rollouts import FirstRequest, LeftOut, RolloutRecord, UnitEvent
 
+_MIXED = -1  # of a first request that is slow or not by the rows of both arms
+
 
 class RolloutRows(Rows):
     def put_rollout(self, rollout: RolloutRecord) -> None:
@@ -39,7 +41,8 @@ class RolloutRows(Rows):
         for one in requests:
             unit = _hashed(one.tenant, one.unit)
             row = {**msgspec.to_builtins(one), "unit": unit}
-            row |= {"failed": int(one.failed), "slow": int(one.slow)}
+            slow = _MIXED if one.slow is None else int(one.slow)
+            row |= {"failed": int(one.failed), "slow": slow}
             rows.setdefault((one.rollout, one.step, unit), row)
         self._keep(t.rollout_first_requests, rows)
 
@@ -75,13 +78,20 @@ class RolloutRows(Rows):
     ) -> dict[tuple[int, str], ArmCounts]:
         c = t.rollout_first_requests.c
         found = (
-            sa.select(c.step, c.arm, sa.func.count(), sa.func.sum(c.failed), sa.func.sum(c.slow))
+            sa.select(
+                c.step,
+                c.arm,
+                sa.func.count(),
+                sa.func.sum(c.failed),
+                sa.func.sum(sa.case((c.slow == 1, 1), else_=0)),
+                sa.func.sum(sa.case((c.slow == _MIXED, 1), else_=0)),
+            )
             .where(c.rollout == rollout, *_outside(c, left_out))
             .group_by(c.step, c.arm)
         )
         return {
-            (step, arm): ArmCounts(units, int(failed), int(slow))
-            for step, arm, units, failed, slow in self.all(found)
+            (step, arm): ArmCounts(units, int(failed), int(slow), int(mixed))
+            for step, arm, units, failed, slow, mixed in self.all(found)
         }
 
     def _first(

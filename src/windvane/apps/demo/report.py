@@ -12,7 +12,7 @@ from rich.table import Table
 
 from windvane.apps.demo import plan
 from windvane.apps.demo.replay import ClientCounts, Moment
-from windvane.core.routing import bucket, salt_of
+from windvane.core.routing import bucket, salt_of, unit_of
 from windvane.ports.control_store import ControlStore, Incident, IncidentNote
 from windvane.ports.event_log import EventLog
 from windvane.usecases.read_model_file import read_model_file
@@ -92,7 +92,10 @@ def make_report(
     false_alarms = [i for i in incidents if i.id not in expected and i.kind != "training_drift"]
     in_windows = sum(s.total("rows") for _, s in sketches)
     bad_rows = log.samples(model, contract, 0.0, 4e9, {"routed": BAD}, 1_000_000)
-    beyond = sum(bucket(salt_of(row["rollout"]), row["unit"]) >= 0.05 for row in bad_rows)
+    beyond = sum(
+        bucket(salt_of(row["rollout"]), unit_of(row["tenant"], row["unit"])) >= 0.05
+        for row in bad_rows
+    )
     judged = [d for d in decisions if d.judge in JUDGES]
     changed = [d.id for d in judged if not replay_decision(d).same]
     lines = _feed_lines(feed, notes, moments)

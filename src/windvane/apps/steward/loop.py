@@ -15,7 +15,12 @@ from windvane.ports.leases import LeaseLost
 from windvane.ports.metrics import MetricsBoard
 from windvane.ports.pending_rollbacks import PendingRollbacks
 from windvane.ports.routing_feed import RoutingFeed
-from windvane.usecases.advance_rollout import ArmScores, advance_rollout, count_losses
+from windvane.usecases.advance_rollout import (
+    ArmScores,
+    advance_rollout,
+    count_losses,
+    left_out,
+)
 from windvane.usecases.broken_versions import broken_versions
 from windvane.usecases.judge_again import judge_again
 from windvane.usecases.judge_windows import judge_windows
@@ -338,11 +343,12 @@ class Steward:
             if live is None or not live.challenger:
                 return ()
             file = read_model_file(tx.model(model).text)
+            without = left_out(tx, live, live.rollout_started)
         window_s = parse_duration(file.watch.window)
         now = self._clock.now()
         read_at, rows = self._scored.get(model, (0.0, ()))
         if now - read_at >= window_s:
             started = live.rollout_started
-            rows = count_losses(self._log, file.contract, model, started, now)
+            rows = count_losses(self._log, file.contract, model, started, now, without)
             self._scored[model] = (now, rows)
         return rows

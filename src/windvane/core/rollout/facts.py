@@ -35,14 +35,20 @@ class Stage:
 @dataclass(frozen=True, slots=True)
 class ArmCounts:
     """First requests of units in a stage, one each: how many, and what became of them. That is a
-    fixed exposure: it grows neither with time nor with how active a unit is."""
+    fixed exposure: it grows neither with time nor with how active a unit is. ``mixed``: those whose
+    rows were of both arms, so that how long they took is of neither."""
 
     units: int = 0
     failed: int = 0
     slow: int = 0
+    mixed: int = 0
 
     def of(self, what: str) -> int:
         return self.failed if what == FAILED else self.slow
+
+    def seen(self, what: str) -> int:
+        """Units of which it can be said."""
+        return self.units if what == FAILED else self.units - self.mixed
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,13 @@ class StageFacts:
     first: Mapping[str, Mapping[str, FirstEvents]] = field(
         default_factory=dict[str, Mapping[str, FirstEvents]]
     )
+
+    def requests(self, what: str) -> tuple[int, int, float]:
+        """(challenger, champion, share) of first requests that were so: the share is that of the
+        challenger's units among those whose first requests are kept."""
+        share = self.stage.share
+        kept = share / (share + self.stage.sample * (1.0 - share))
+        return self.challenger.of(what), self.champion.of(what), kept
 
     def first_of(self, what: str, of: str = EVERYONE) -> FirstEvents:
         return self.first.get(what, {}).get(of, FirstEvents())

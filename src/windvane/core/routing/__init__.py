@@ -18,6 +18,7 @@ from windvane.core.routing.table import (
     NO_SAMPLE,
     SELECTED,
     SELECTED_CHALLENGER,
+    UNPAIRED,
     Arm,
     CascadeSpec,
     CircuitSpec,
@@ -29,6 +30,7 @@ from windvane.core.routing.table import (
     choose,
     follow_rule,
     salt_of,
+    unit_of,
 )
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "NO_SAMPLE",
     "SELECTED",
     "SELECTED_CHALLENGER",
+    "UNPAIRED",
     "ApiVersion",
     "Arm",
     "CascadeSpec",
@@ -59,5 +62,6 @@ __all__ = [
     "limits_of",
     "roll_back_route",
     "salt_of",
+    "unit_of",
     "without_versions",
 ]

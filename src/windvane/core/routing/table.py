@@ -21,6 +21,9 @@ class Arm(enum.StrEnum):
 
 HURRIED = "hurried"
 """Flag of a row whose version had no answer yet when its client's own deadline came."""
+UNPAIRED = "unpaired"
+"""Flag of a row of a rollout that is no evidence in either arm: rows like it are drawn for both,
+and answered by one of the two only."""
 CASCADED = "cascaded"
 """Flag of a row that another model's cascade asked about."""
 SELECTED, SELECTED_CHALLENGER = "selected", "selected_challenger"
@@ -156,8 +159,13 @@ def salt_of(rollout: str) -> str:
     return rollout.rpartition("#")[0]
 
 
+def unit_of(tenant: str, unit: str) -> str:
+    """What a tenant's unit is drawn by: another tenant's unit of that name is another one."""
+    return f"{tenant}\x00{unit}"
+
+
 def choose(route: ModelRoute, unit: str) -> tuple[str, Arm]:
-    """The version and arm for a unit; growing the share never moves a unit back."""
+    """The version and arm for a unit (`unit_of`); growing the share never moves a unit back."""
     if route.challenger and bucket(salt_of(route.rollout), unit) < route.challenger_share:
         return route.challenger, Arm.CHALLENGER
     if route.standing_in:

@@ -13,6 +13,7 @@ from windvane.core.verdict import Outcome, Verdict, log_beta_evidence
 
 _SMALLEST = 1e-6  # a limit of none or all allows no evidence: this is as good as that
 _AS_BAD_WOULD_SHOW = 3.0  # failures that a champion's rate leads one to expect: none is rare then
+_OF_FIRST_EVENTS = 0.75  # of the evidence of errors
 
 
 class Errors(Guard):
@@ -35,7 +36,17 @@ class Errors(Guard):
         return _may_go_on(facts, policy, now, FAILED, policy.advance_error_rate, "ROL-301")
 
     def evidence(self, facts: GateFacts) -> float:
-        return log_staged_evidence(facts.counts(FAILED))
+        """Of first events in the whole rollout, and of each stage's first requests, in which a unit
+        that failed before may fail again: a mean of e-values, with weights that are fixed
+        beforehand. Source: Vovk & Wang, arXiv 1912.06116."""
+        logs = [math.log(_OF_FIRST_EVENTS) + log_staged_evidence(facts.counts(FAILED))]
+        rest = 1.0 - _OF_FIRST_EVENTS
+        for one in facts.stages:
+            rest /= 2.0
+            logs.append(math.log(rest) + log_staged_evidence([one.requests(FAILED)]))
+        logs.append(math.log(rest))  # of stages that have not begun: no evidence, 1
+        top = max(logs)
+        return top + math.log(sum(math.exp(one - top) for one in logs))
 
 
 class ErrorRate(Guard):
@@ -61,7 +72,11 @@ class SlowAnswers(Guard):
     weight: ClassVar[float] = 0.1
 
     def judge(self, facts: GateFacts, policy: GatePolicy, now: float) -> Verdict | None:
-        if facts.now.stage.slow_us is None:
+        stage = facts.now
+        arms = stage.challenger, stage.champion
+        if stage.stage.slow_us is None or (
+            all(a.units for a in arms) and not any(a.seen(SLOW) for a in arms)
+        ):  # of requests whose rows are all of both arms nobody can tell which is slow
             return None
         limit = _inside(policy.slow_share)
         if _is_over(facts, policy, SLOW, limit, self.level(policy)):
@@ -82,40 +97,38 @@ def _inside(limit: float) -> float:
 
 
 def _is_over(facts: GateFacts, policy: GatePolicy, what: str, limit: float, level: float) -> bool:
+    """By the present stage's first requests: over the limit, and more than the champion's."""
     mine, others = facts.now.challenger, facts.now.champion
-    bad = mine.of(what)
-    if log_beta_evidence(bad, mine.units - bad, limit, 1.0, 1.0) < level:
+    bad, seen = mine.of(what), mine.seen(what)
+    if log_beta_evidence(bad, seen - bad, limit, 1.0, 1.0) < level:
         return False
-    if others.units < policy.min_units:  # there is nobody to be worse than
-        return True
-    return log_staged_evidence(facts.counts(what)) >= math.log(1.0 / policy.alpha)
+    if not others.seen(what):  # there is nobody to be worse than
+        return seen >= policy.min_units
+    return log_staged_evidence([facts.now.requests(what)]) >= level
 
 
 def _may_go_on(
     facts: GateFacts, policy: GatePolicy, now: float, what: str, limit: float, code: str
 ) -> Verdict:
-    """By evidence of the present stage that it happens to less than ``limit`` of the units; or, of
-    all stages, that it happens to less than so many times as many as of the champion's, and so
-    many units in the present one that they would show it. Both are wider before a smaller share:
-    fewer units would be hurt."""
+    """By evidence of the present stage alone: that it happens to less than ``limit`` of the units'
+    first requests, or to less than so many times as many as of the champion's, and there are so
+    many units that they would show it. Both are wider before a smaller share: fewer units would be
+    hurt. What earlier stages showed says nothing of how the version is now."""
     wanted = math.log(1.0 / policy.alpha)
     wider = 1.0 / math.sqrt(facts.next_share)
     limit, ratio = _inside(limit * wider), 1.0 + (policy.max_ratio - 1.0) * wider
-    mine = facts.now.challenger
-    n, bad = mine.units, mine.of(what)
+    mine, counts = facts.now.challenger, facts.now.requests(what)
+    n, bad = mine.seen(what), mine.of(what)
     needed = _needed(facts, policy, what)
-    counts = facts.counts(what)
     sides = _rates(facts, what, f"{limit:.1%} or {ratio:.2g}x the champion's allowed")
     if n >= policy.min_units and _log_below(n, bad, limit) >= wanted:
         return Verdict(Outcome.PASS, code, sides)
-    similar = log_noninferiority_evidence(counts, ratio)
+    similar = log_noninferiority_evidence([counts], ratio)
     if n >= needed and similar >= wanted:
         return Verdict(Outcome.PASS, code, sides)
     alone = least(lambda more: _log_below(n + more, bad, limit) >= wanted)
-    if similar >= wanted:
-        beside = max(needed - n, 1)
-    else:
-        beside = _until_similar(facts, counts, what, ratio, wanted)
+    few = max(needed - n, 1)
+    beside = few if similar >= wanted else _until_similar(counts, n, ratio, wanted)
     more = max(min(alone, beside), policy.min_units - n)
     without = " without one" if alone <= beside else ""
     return Verdict(Outcome.HOLD, code, sides, units_in_words(more, facts, now) + without)
@@ -123,27 +136,23 @@ def _may_go_on(
 
 def _needed(facts: GateFacts, policy: GatePolicy, what: str) -> int:
     """Units of a stage among which a few would be bad at the champion's rate."""
-    seen = sum(one.champion.units for one in facts.stages)
-    bad = sum(one.champion.of(what) for one in facts.stages)
-    rate = (bad + 0.5) / (seen + 1.0)
+    others = facts.now.champion
+    rate = (others.of(what) + 0.5) / (others.seen(what) + 1.0)
     return max(policy.min_units, math.ceil(_AS_BAD_WOULD_SHOW / rate))
 
 
-def _until_similar(
-    facts: GateFacts, counts: list[tuple[int, int, float]], what: str, ratio: float, wanted: float
-) -> int:
+def _until_similar(counts: tuple[int, int, float], units: int, ratio: float, wanted: float) -> int:
     """Units until there is ``wanted`` (log) evidence of similar rates, were they equal from now on
-    and as many as in the present stage."""
-    share, units = facts.now.stage.share, facts.now.challenger.units
-    now = facts.now.first_of(what)
-    if not counts or not units:
+    and as many as until now."""
+    mine, others, share = counts
+    if not mine + others or not units:
         return MOST_UNITS
-    each = max(now.challenger + now.champion, 1) / units
+    each = (mine + others) / units
 
     def enough(more: int) -> bool:
         came = more * each
         ahead = (round(came * share), round(came * (1.0 - share)), share)
-        return log_noninferiority_evidence([*counts, ahead], ratio) >= wanted
+        return log_noninferiority_evidence([counts, ahead], ratio) >= wanted
 
     return least(enough)
 
@@ -157,7 +166,7 @@ def _rates(facts: GateFacts, what: str, allowed: str) -> str:
     slow_us = facts.now.stage.slow_us or 0.0
     named = "failed" if what == FAILED else f"slower than {slow_us / 1e3:.3g} ms"
     arms = [
-        f"{arm.of(what) / arm.units:.2%} of {arm.units:,}" if arm.units else "none seen"
+        f"{arm.of(what) / arm.seen(what):.2%} of {arm.seen(what):,}" if arm.seen(what) else "none"
         for arm in (facts.now.challenger, facts.now.champion)
     ]
     return (
