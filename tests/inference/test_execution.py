@@ -654,6 +654,26 @@ def test_a_row_without_an_added_feature_goes_to_a_version_that_does_not_need_it(
     run(story)
 
 
+def test_rows_that_have_no_like_in_the_other_arm_say_so() -> None:
+    """Drawn for the champion they are answered, drawn for the challenger they are not; and the
+    other way round where a stand-in answers for the champion."""
+
+    async def story(harness: Harness) -> None:
+        versions = (entry(MODEL, "1", features=OLD), entry(MODEL, "2", features=GROWN.names))
+        live = route(contract=GROWN, challenger="2", challenger_share=0.0)
+        await harness.publish(replace(live, versions=versions))
+        wet = {**features(), "rain": 3.0}
+        assert [one[2] for one in told(await harness.predict(wet, features()))] == [
+            (), ("unpaired",),
+        ]  # fmt: skip
+        await harness.publish(canary(versions=("1", "2", "3"), standing_in="3"))
+        (ours,), (theirs,) = units_of(Arm.CHALLENGER, 1), units_of(Arm.CHAMPION, 1)
+        answer = told(await harness.predict(1.0, 2.0, units=[ours, theirs]))
+        assert [one[2] for one in answer] == [("unpaired",), ("stand_in",)]
+
+    run(story)
+
+
 def test_where_every_version_needs_the_added_feature_a_row_without_it_has_null() -> None:
     async def story(harness: Harness) -> None:
         versions = (entry(MODEL, "2", features=GROWN.names),)
