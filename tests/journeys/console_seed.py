@@ -258,7 +258,7 @@ def _watch_tenants(
             )
         cell = replace(Cell.empty(layout, start), streams=streams)
         one = HeldCell.of(tenant_subject(tenant), layout, cell, start)
-        state = one.row()
+        state = one.row(0.0)
         body = msgspec.to_builtins(state)
         held.append(
             MonitorState(file.model, "sudden_shift", one.subject, start, state.alarmed, body)
@@ -551,7 +551,7 @@ def _break_feed(
         }
         cell = replace(Cell.empty(layout, start), streams=sounding)
         everyone = HeldCell.of(EVERYONE, layout, cell, start)
-        state = replace(everyone, told={"weather": FEED.name}).row()
+        state = replace(everyone, told={"weather": FEED.name}).row(0.0)
         body = msgspec.to_builtins(state)
         held = MonitorState(file.model, "sudden_shift", EVERYONE, start, state.alarmed, body)
         tx.put_monitor_states([held])
