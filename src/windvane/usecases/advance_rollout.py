@@ -17,7 +17,7 @@ from windvane.core.rollout import (
     ArmLosses,
     GateFacts,
     GuardVerdict,
-    judge_gate,
+    conclude,
     judge_guards,
 )
 from windvane.core.routing import Arm
@@ -73,9 +73,9 @@ def advance_rollout(
         file = read_model_file(tx.model(model).text)
         facts = gate_facts(tx, file, live, scored)
     policy = gate_policy(file)
-    verdict = judge_gate(facts, policy, now)
+    guards = judge_guards(facts, policy, now)
+    verdict = conclude(guards, facts, policy, now)
     if verdict.outcome in (Outcome.HOLD, Outcome.ERROR):
-        guards = judge_guards(facts, policy, now)
         _remember(store, live, file, verdict, guards, now, shards)
         return verdict
     evidence: dict[str, Any] = {}

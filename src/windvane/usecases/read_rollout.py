@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from windvane.core.rollout import GuardVerdict, StageFacts, judge_gate, judge_guards
+from windvane.core.rollout import GuardVerdict, StageFacts, conclude, judge_guards
 from windvane.core.verdict import Verdict
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore
@@ -49,7 +49,8 @@ def read_rollout(
         facts = gate_facts(tx, file, live, scored)
         record = record_of(tx, file, live)
     policy = gate_policy(file)
+    guards = judge_guards(facts, policy, now)
     return RolloutStatus(
         record, now, live.share, facts.next_share, live.paused, facts.stages,
-        judge_guards(facts, policy, now), judge_gate(facts, policy, now),
+        guards, conclude(guards, facts, policy, now),
     )  # fmt: skip

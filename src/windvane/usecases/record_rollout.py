@@ -63,7 +63,7 @@ def record_rollout(
     if before is not None and held == after.rollout and before.step == after.step:
         return
     earlier = after if before is None or held != after.rollout else before
-    record = tx.rollout(after.rollout) or record_of(tx, file, earlier, begun=held == after.rollout)
+    record = record_of(tx, file, earlier, begun=held == after.rollout)
     if len(record.stages) <= after.step:
         stages = (*record.stages, begin_stage(tx, file, after, now))
         tx.put_rollout(replace(record, stages=stages))

@@ -13,7 +13,7 @@ from windvane.core.rollout.facts import (
     segment_slice,
     tenant_slice,
 )
-from windvane.core.rollout.gate import GuardVerdict, judge_gate, judge_guards
+from windvane.core.rollout.gate import GuardVerdict, conclude, judge_gate, judge_guards
 from windvane.core.rollout.guards import units_without_failure
 from windvane.core.rollout.policy import GatePolicy
 
@@ -29,6 +29,7 @@ __all__ = [
     "GuardVerdict",
     "Stage",
     "StageFacts",
+    "conclude",
     "judge_gate",
     "judge_guards",
     "segment_slice",

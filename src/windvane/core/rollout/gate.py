@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from windvane.core.rollout.facts import GateFacts
@@ -37,7 +38,14 @@ def judge_gate(facts: GateFacts, policy: GatePolicy, now: float) -> Verdict:
     A good challenger passes by evidence too: that what it fails is *below* what is allowed, not
     merely that nothing was seen.
     """
-    verdicts = [one.verdict for one in judge_guards(facts, policy, now)]
+    return conclude(judge_guards(facts, policy, now), facts, policy, now)
+
+
+def conclude(
+    guards: Sequence[GuardVerdict], facts: GateFacts, policy: GatePolicy, now: float
+) -> Verdict:
+    """The gate's verdict, from what its ``guards`` said of the same facts."""
+    verdicts = [one.verdict for one in guards]
     failed = [one for one in verdicts if one.failed]
     if failed:
         return worst(failed)
