@@ -84,7 +84,7 @@ def list_rollouts(model: ModelName, home: Home = None, as_json: AsJson = False) 
         return
     table = Table("version", "beside", "began", "stages", "ended", box=None, pad_edge=False)
     for one in found:
-        stages = ", ".join(f"{stage.share:.3g}".rstrip() for stage in one.stages)
+        stages = ", ".join(f"{stage.share:.1%}" for stage in one.stages)
         under_way = live is not None and live.rollout == one.id
         ended = "is under way" if under_way else _ended(one)
         table.add_row(one.challenger, one.champion, moment(one.started), stages, ended)
@@ -157,7 +157,7 @@ def _ended(one: RolloutRecord) -> str:
 
 def _shown(found: RolloutStatus) -> Group:
     record = found.record
-    goes = "everyone" if found.next_share >= 1.0 else f"{found.next_share:.3g}"
+    goes = "everyone" if found.next_share >= 1.0 else f"{found.next_share:.1%}"
     head = (
         f"version {record.challenger} beside version {record.champion} of {record.model}, since "
         f"{moment(record.started)}: {found.share:.1%} of the units, then {goes}"

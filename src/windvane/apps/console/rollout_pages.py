@@ -22,7 +22,7 @@ from windvane.ports.clock import Clock
 from windvane.ports.control_store import Deployment, Tx, WindowVerdict
 from windvane.ports.rollouts import RolloutRecord
 from windvane.usecases.actions import ModelState
-from windvane.usecases.advance_rollout import ROLLOUT
+from windvane.usecases.advance_rollout import ROLLOUT, left_out
 from windvane.usecases.read_model_file import ModelFile, read_model_file
 from windvane.usecases.record_rollout import next_share
 
@@ -98,7 +98,8 @@ def load_rollouts(tx: Tx, model: str) -> RolloutPage:
     verdicts: list[WindowVerdict] = []
     if found:
         newest = found[0]
-        stages = tx.stage_facts(newest.id, newest.stages)
+        without = () if live is None else left_out(tx, live, newest.started)
+        stages = tx.stage_facts(newest.id, newest.stages, without)
         until = math.inf if newest.ended is None else newest.ended
         verdicts = tx.verdicts(model, ROLLOUT, newest.started - 86_400.0, _VERDICTS, until)
         verdicts = [one for one in reversed(verdicts) if one.start >= newest.started - 3_600.0]
